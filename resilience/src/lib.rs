@@ -1,0 +1,90 @@
+//! Resilience policies for calls between services: deadlines, attempt time-outs, retries with
+//! back-off, and circuit breakers, as plain data that can be changed while calls are in flight.
+//!
+//! # The call path
+//!
+//! A [`Slot`] guards one link. A call through it meets, outermost first:
+//!
+//! **deadline → retry → breaker → attempt time-out → the call**
+//!
+//! The breaker is *inside* the retry, so every attempt counts towards it and an attempt it refuses
+//! ends the call: retrying a local refusal would only spend time on an answer already known
+//! (resilience4j's default order). The order has a price worth knowing: a call can be refused in
+//! the middle of its retries, and the error of its previous attempt then travels along in
+//! [`CallError::Rejected`].
+//!
+//! # Which pattern when
+//!
+//! | pattern | for | does harm when |
+//! |---|---|---|
+//! | [`deadline`] | every request that somebody waits for | callers don't pass it on |
+//! | attempt time-out ([`Policy::attempt_timeout`]) | a dependency that hangs instead of failing | shorter than the slow end of healthy answers |
+//! | [`retry`] | short, independent faults, idempotent methods | the dependency is overloaded: it multiplies the load, and layers multiply each other |
+//! | [`backoff`] | spreading retries in time | without jitter: everybody comes back at once |
+//! | [`breaker`] | a dependency that stays down | it is shared by callees of different health, or trips on the caller's own faults |
+//!
+//! # One call
+//!
+//! ```
+//! use std::sync::Arc;
+//! use resilience::{Call, CallError, Classify, Deadline, FailureKind, Slot, SlotName};
+//! use resilience::{observe::Fanout, preset};
+//!
+//! #[derive(Debug)]
+//! struct Down;
+//! impl Classify for Down {
+//!     fn failure(&self) -> FailureKind { FailureKind::NotProcessed }
+//!     fn code(&self) -> &str { "UNAVAILABLE" }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()
+//! # .expect("a runtime").block_on(async {
+//! let slot = Slot::new(
+//!     SlotName::new("order-product", "order", "product"),
+//!     preset::get("fast").expect("a known preset"),
+//!     Arc::new(Fanout::default()),
+//!     42,
+//! );
+//! let call = Call {
+//!     method: "GetProducts",
+//!     request_id: "r-1",
+//!     idempotent: true,
+//!     deadline: Deadline::NONE,
+//! };
+//! // The dependency fails twice and then answers: the caller sees the answer only.
+//! let answer = slot
+//!     .call(call, |attempt| async move { if attempt.number < 3 { Err(Down) } else { Ok("20 products") } })
+//!     .await;
+//! assert!(matches!(answer, Ok("20 products")));
+//! # });
+//! ```
+//!
+//! # Time and chance
+//!
+//! Everything runs on tokio's clock and on generators seeded by the caller, so a test or a
+//! simulation that pauses the clock sees the same decisions every time. No module reads the
+//! system clock or the system's randomness.
+#![warn(missing_docs)]
+
+pub mod backoff;
+pub mod breaker;
+mod call;
+pub mod deadline;
+pub mod failure;
+#[cfg(feature = "grpc")]
+mod grpc;
+mod guard;
+pub mod observe;
+mod path;
+pub mod policy;
+pub mod preset;
+pub mod retry;
+mod rng;
+pub mod slot;
+
+pub use call::{Attempt, Call, CallError, Outcome, Reason};
+pub use deadline::Deadline;
+pub use failure::{Classify, FailureKind, Pushback};
+pub use observe::{Event, Observer};
+pub use policy::{Policy, PolicyError, PolicySpec};
+pub use slot::{BreakerView, Slot, SlotName};
