@@ -1,0 +1,45 @@
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
+
+use ::http::request::Parts;
+use axum::extract::FromRequestParts;
+use resilience::deadline::Deadline;
+
+/// What travels with a request through the shop.
+#[derive(Clone, Debug)]
+pub struct Ctx {
+    /// `x-request-id`, taken or made.
+    pub request_id: Arc<str>,
+    /// Until when an answer is of use.
+    pub deadline: Deadline,
+    /// The client's address, behind the gateway as the gateway saw it.
+    pub client: Option<IpAddr>,
+    /// Whether the lab's load generator sent it (it presented the lab's token).
+    pub trusted: bool,
+    /// Scheme and host as the client wrote them, for absolute links.
+    pub origin: Arc<str>,
+}
+
+impl Ctx {
+    /// A context of its own, for work that no request asked for.
+    pub fn internal(request_id: &str) -> Self {
+        Self {
+            request_id: request_id.into(),
+            deadline: Deadline::NONE,
+            client: None,
+            trusted: true,
+            origin: "".into(),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Ctx {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .unwrap_or_else(|| Self::internal("-")))
+    }
+}

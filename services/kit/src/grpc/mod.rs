@@ -1,0 +1,9 @@
+//! gRPC between the services: the server side with the shared secret, context and
+//! metrics, and the client side with a policy in its slot.
+
+mod client;
+mod server;
+
+pub use client::{Link, LinkError};
+pub(crate) use server::serve;
+pub use server::{Guard, ctx, secret};

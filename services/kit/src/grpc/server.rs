@@ -1,0 +1,204 @@
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use ::http::{HeaderMap, HeaderName};
+use resilience::deadline::Deadline;
+use secrecy::{ExposeSecret as _, SecretString};
+use subtle::ConstantTimeEq as _;
+use tokio::{net::TcpListener, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Request, Status,
+    service::{Interceptor, Routes},
+    transport::{Server, server::TcpIncoming},
+};
+use tower::{Layer, Service};
+use tracing::Instrument as _;
+
+use crate::{
+    Ctx,
+    http::LONGEST_DEADLINE,
+    telemetry::{self, names},
+};
+
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Lets only those in who know the shared secret.
+#[derive(Clone)]
+pub struct Guard(Arc<SecretString>);
+
+/// An interceptor that compares `authorization: Bearer <SERVICE_SECRET>` in
+/// constant time.
+pub fn secret(secret: &SecretString) -> Guard {
+    Guard(Arc::new(SecretString::from(format!(
+        "Bearer {}",
+        secret.expose_secret()
+    ))))
+}
+
+impl Interceptor for Guard {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        let shown = request
+            .metadata()
+            .get("authorization")
+            .map(|value| value.as_bytes().to_vec())
+            .unwrap_or_default();
+        if bool::from(self.0.expose_secret().as_bytes().ct_eq(&shown)) {
+            Ok(request)
+        } else {
+            Err(Status::unauthenticated(
+                "the service secret is missing or wrong",
+            ))
+        }
+    }
+}
+
+/// What travels with a gRPC request.
+pub fn ctx<T>(request: &Request<T>) -> Ctx {
+    request
+        .extensions()
+        .get::<Ctx>()
+        .cloned()
+        .unwrap_or_else(|| Ctx::internal("-"))
+}
+
+/// Serves until `shutdown`, then drains.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    service: &'static str,
+    routes: Routes,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .layer(ContextLayer { service })
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
+        .await
+        .map_err(io::Error::other)
+}
+
+/// Request id, deadline, trace and metrics for every gRPC call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ContextLayer {
+    pub(crate) service: &'static str,
+}
+
+impl<S> Layer<S> for ContextLayer {
+    type Service = WithContext<S>;
+
+    fn layer(&self, inner: S) -> WithContext<S> {
+        WithContext {
+            inner,
+            service: self.service,
+        }
+    }
+}
+
+/// A service behind [`ContextLayer`].
+#[derive(Clone, Debug)]
+pub(crate) struct WithContext<S> {
+    inner: S,
+    service: &'static str,
+}
+
+impl<S, B, C> Service<::http::Request<B>> for WithContext<S>
+where
+    S: Service<::http::Request<B>, Response = ::http::Response<C>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: ::http::Request<B>) -> Self::Future {
+        let ctx = context(request.headers());
+        let (rpc_service, rpc_method) = names_of(request.uri().path());
+        let span = span(&rpc_service, &rpc_method, &ctx, request.headers());
+        request.extensions_mut().insert(ctx);
+        let service = self.service;
+        let answer = self.inner.call(request).instrument(span);
+        Box::pin(async move {
+            let begun = Instant::now();
+            let answer = answer.await;
+            let code = answer
+                .as_ref()
+                .map_or_else(|_| "2".to_owned(), |response| status(response.headers()));
+            // An unimplemented method's name is the caller's invention: no label.
+            let rpc_method = if code == "12" {
+                "unknown".to_owned()
+            } else {
+                rpc_method
+            };
+            let rpc_service = if code == "12" {
+                "unknown".to_owned()
+            } else {
+                rpc_service
+            };
+            metrics::histogram!(
+                names::RPC_SERVER_DURATION,
+                "service" => service, "rpc_service" => rpc_service,
+                "rpc_method" => rpc_method, "rpc_grpc_status_code" => code
+            )
+            .record(begun.elapsed().as_secs_f64());
+            answer
+        })
+    }
+}
+
+/// Handlers' errors come as headers without a body; success says so in trailers.
+fn status(headers: &HeaderMap) -> String {
+    headers
+        .get("grpc-status")
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("0")
+        .to_owned()
+}
+
+fn names_of(path: &str) -> (String, String) {
+    let mut parts = path.trim_start_matches('/').splitn(2, '/');
+    let mut next = || parts.next().unwrap_or("unknown").to_owned();
+    (next(), next())
+}
+
+fn context(headers: &HeaderMap) -> Ctx {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let asked = text(&GRPC_TIMEOUT)
+        .and_then(Deadline::from_grpc_timeout)
+        .unwrap_or(Deadline::NONE);
+    let mut ctx = Ctx::internal(text(&REQUEST_ID).unwrap_or("-"));
+    ctx.deadline = match asked.remaining() {
+        Some(left) => Deadline::after(left.min(LONGEST_DEADLINE)),
+        None => Deadline::NONE,
+    };
+    ctx
+}
+
+fn span(rpc_service: &str, rpc_method: &str, ctx: &Ctx, headers: &HeaderMap) -> tracing::Span {
+    if rpc_service.starts_with("grpc.health") {
+        return tracing::Span::none();
+    }
+    let span = tracing::info_span!(
+        "rpc",
+        otel.name = format!("{rpc_service}/{rpc_method}"),
+        otel.kind = "server",
+        rpc.system = "grpc",
+        rpc.service = rpc_service,
+        rpc.method = rpc_method,
+        request_id = &*ctx.request_id,
+    );
+    telemetry::adopt(&span, headers);
+    span
+}

@@ -1,0 +1,36 @@
+//! The contract's common HTTP rules, once for all services.
+
+mod layer;
+pub mod serve;
+mod slash;
+
+use axum::{Router, extract::DefaultBodyLimit, middleware, response::Response};
+use tower::{Layer as _, util::BoxCloneSyncService};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{ApiError, LabConfig};
+
+pub use layer::{DEADLINE, LAB_TOKEN, REQUEST_ID};
+
+/// The largest body, in bytes.
+pub const BODY_LIMIT: usize = 1 << 20;
+/// The longest deadline a caller can ask for.
+pub const LONGEST_DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// A router with everything round it.
+pub type App = BoxCloneSyncService<axum::extract::Request, Response, std::convert::Infallible>;
+
+/// Puts the common rules round a router: request id, trace, metrics, deadline,
+/// body limit, JSON errors, panics as 500, and the trailing-slash rule.
+pub fn with_rules(router: Router, service: &'static str, lab: Option<&LabConfig>) -> App {
+    let rules = layer::Rules::new(service, lab);
+    let router = router
+        .fallback(|| async {
+            ApiError::new(::http::StatusCode::NOT_FOUND, "not_found", "No such page.")
+        })
+        .layer(CatchPanicLayer::custom(layer::panicked))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(middleware::from_fn_with_state(rules, layer::apply));
+    let service = middleware::from_fn(slash::apply).layer(router);
+    BoxCloneSyncService::new(service)
+}

@@ -1,0 +1,173 @@
+use std::{convert::Infallible, sync::Arc};
+
+use ::http::{StatusCode, header};
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use futures_util::{future::BoxFuture, stream};
+use resilience::policy::PolicySpec;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq as _;
+
+use super::events::EventBus;
+use crate::{ApiError, Slots};
+
+pub(crate) type Fixtures =
+    Arc<dyn Fn(Value) -> BoxFuture<'static, Result<Value, ApiError>> + Send + Sync>;
+pub(crate) type Reset = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// What the control API drives.
+#[derive(Clone)]
+pub(crate) struct Control {
+    pub(crate) slots: Option<Slots>,
+    pub(crate) bus: EventBus,
+    pub(crate) fixtures: Option<Fixtures>,
+    pub(crate) resets: Vec<Reset>,
+    pub(crate) token: Arc<SecretString>,
+}
+
+pub(crate) fn router(control: Control) -> Router {
+    let token = Arc::clone(&control.token);
+    Router::new()
+        .route("/lab/health", get(|| async { Json(json!({ "ok": true })) }))
+        .route("/lab/policies", get(policies))
+        .route("/lab/policies/{slot}", get(policy).put(set_policy))
+        .route("/lab/reset", post(reset))
+        .route("/lab/fixtures", post(fixtures))
+        .route("/lab/events", get(events))
+        .fallback(|| async {
+            refuse(
+                StatusCode::NOT_FOUND,
+                "no such control; see docs/CONTROL_API.md",
+            )
+        })
+        .layer(middleware::from_fn_with_state(token, guard))
+        .with_state(control)
+}
+
+fn refuse(status: StatusCode, why: impl Into<String>) -> Response {
+    (status, Json(json!({ "error": why.into() }))).into_response()
+}
+
+async fn guard(State(token): State<Arc<SecretString>>, request: Request, next: Next) -> Response {
+    let expected = format!("Bearer {}", token.expose_secret());
+    let shown = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .map(::http::HeaderValue::as_bytes)
+        .unwrap_or_default();
+    if bool::from(expected.as_bytes().ct_eq(shown)) {
+        next.run(request).await
+    } else {
+        refuse(
+            StatusCode::UNAUTHORIZED,
+            "the lab's token is missing or wrong: Authorization: Bearer <LAB_TOKEN>",
+        )
+    }
+}
+
+async fn policies(State(control): State<Control>) -> Response {
+    let all = control.slots.iter().flat_map(Slots::all);
+    let slots: serde_json::Map<String, Value> = all
+        .map(|(name, slot)| (name, json!(slot.policy())))
+        .collect();
+    Json(json!({ "slots": slots })).into_response()
+}
+
+async fn policy(State(control): State<Control>, Path(name): Path<String>) -> Response {
+    match find(&control, &name) {
+        Ok(slot) => Json(json!(slot.policy())).into_response(),
+        Err(response) => *response,
+    }
+}
+
+async fn set_policy(
+    State(control): State<Control>,
+    Path(name): Path<String>,
+    body: axum::body::Bytes,
+) -> Response {
+    let slot = match find(&control, &name) {
+        Ok(slot) => slot,
+        Err(response) => return *response,
+    };
+    let spec = serde_json::from_slice::<PolicySpec>(&body).map_err(|error| error.to_string());
+    match spec.and_then(|spec| spec.resolve().map_err(|error| error.to_string())) {
+        Ok(policy) => {
+            slot.set(policy);
+            Json(json!(slot.policy())).into_response()
+        }
+        Err(error) => refuse(StatusCode::BAD_REQUEST, error),
+    }
+}
+
+fn find(control: &Control, name: &str) -> Result<resilience::slot::Slot, Box<Response>> {
+    let found = control.slots.as_ref().and_then(|slots| slots.get(name));
+    found.ok_or_else(|| {
+        let known: Vec<String> = control
+            .slots
+            .iter()
+            .flat_map(Slots::all)
+            .map(|(name, _)| name)
+            .collect();
+        Box::new(refuse(
+            StatusCode::NOT_FOUND,
+            format!("no slot {name:?} here; there are: {}", known.join(", ")),
+        ))
+    })
+}
+
+async fn reset(State(control): State<Control>) -> Response {
+    let slots = control
+        .slots
+        .iter()
+        .flat_map(Slots::all)
+        .map(|(name, slot)| {
+            slot.reset();
+            name
+        });
+    let names: Vec<String> = slots.collect();
+    for reset in &control.resets {
+        reset().await;
+    }
+    Json(json!({ "reset": names })).into_response()
+}
+
+async fn fixtures(State(control): State<Control>, body: axum::body::Bytes) -> Response {
+    let Some(make) = &control.fixtures else {
+        return refuse(
+            StatusCode::NOT_FOUND,
+            "this part makes no fixtures; user-service and product-service do",
+        );
+    };
+    let wanted = match serde_json::from_slice::<Value>(&body) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                format!("the body is no JSON: {error}"),
+            );
+        }
+    };
+    match make(wanted).await {
+        Ok(made) => Json(made).into_response(),
+        Err(error) => refuse(error.status(), error.to_string()),
+    }
+}
+
+async fn events(State(control): State<Control>) -> Response {
+    let lines = stream::unfold(control.bus.listen(), |mut listener| async move {
+        let line = listener.next().await?;
+        Some((Ok::<_, Infallible>(line), listener))
+    });
+    (
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        Body::from_stream(lines),
+    )
+        .into_response()
+}

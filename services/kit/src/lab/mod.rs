@@ -1,0 +1,7 @@
+//! The control API of lab mode: policies, reset, fixtures and events, on a port
+//! and behind a token of its own. Outside lab mode nothing of it is started.
+
+mod control;
+pub mod events;
+
+pub(crate) use control::{Control, Fixtures, Reset, router};

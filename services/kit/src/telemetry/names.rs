@@ -1,0 +1,60 @@
+//! The names of our metrics, in one place, with what they mean.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// HTTP requests served.
+pub const HTTP_DURATION: &str = "http_server_request_duration_seconds";
+/// gRPC calls served.
+pub const RPC_SERVER_DURATION: &str = "rpc_server_duration_seconds";
+/// gRPC attempts made.
+pub const RPC_CLIENT_DURATION: &str = "rpc_client_duration_seconds";
+/// Database operations.
+pub const DB_DURATION: &str = "db_client_operation_duration_seconds";
+/// Cache look-ups.
+pub const CACHE_DURATION: &str = "cache_operation_duration_seconds";
+/// Answers out of the cache.
+pub const CACHE_HITS: &str = "cache_hits_total";
+/// Look-ups that had to ask the source.
+pub const CACHE_MISSES: &str = "cache_misses_total";
+
+/// Tells the recorder what each is.
+pub(super) fn describe() {
+    describe_histogram!(
+        HTTP_DURATION,
+        Unit::Seconds,
+        "Time to answer an HTTP request."
+    );
+    describe_histogram!(
+        RPC_SERVER_DURATION,
+        Unit::Seconds,
+        "Time to answer a gRPC call."
+    );
+    describe_histogram!(
+        RPC_CLIENT_DURATION,
+        Unit::Seconds,
+        "Time of one attempt of a gRPC call."
+    );
+    describe_histogram!(
+        DB_DURATION,
+        Unit::Seconds,
+        "Time of one database operation."
+    );
+    describe_histogram!(CACHE_DURATION, Unit::Seconds, "Time of one cache look-up.");
+    describe_counter!(CACHE_HITS, Unit::Count, "Answers out of the cache.");
+    describe_counter!(
+        CACHE_MISSES,
+        Unit::Count,
+        "Look-ups that had to ask the source."
+    );
+    describe_counter!(
+        "shop_orders_total",
+        Unit::Count,
+        "Orders, by what became of them."
+    );
+    describe_counter!("shop_logins_total", Unit::Count, "Log-ins, by outcome.");
+    describe_gauge!(
+        "shop_stock_units",
+        Unit::Count,
+        "Units that can be sold now."
+    );
+}
