@@ -1,0 +1,9 @@
+//! Types and rules of accounts: no I/O, no wire, no SQL.
+
+pub mod account;
+pub mod password;
+pub mod profile;
+pub mod session;
+pub mod two_factor;
+
+pub use account::{Account, NewAccount, ProfileChange};

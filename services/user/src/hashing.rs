@@ -1,0 +1,116 @@
+//! Password hashing: argon2id with 19 MiB, 2 passes and 1 lane (OWASP Password
+//! Storage Cheat Sheet), on a bounded pool.
+
+use argon2::{
+    Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version,
+    password_hash::phc::PasswordHash,
+};
+
+use crate::{
+    error::{Error, Result},
+    pool::{Pool, cores},
+};
+
+/// Hashes that may wait: about a second's worth on two cores.
+const QUEUE: usize = 64;
+
+/// Makes and checks password hashes.
+#[derive(Debug)]
+pub struct Hasher {
+    pool: Pool,
+    /// What an unknown user's password is checked against, so that the answer
+    /// takes as long as a known one's.
+    decoy: String,
+}
+
+impl Hasher {
+    /// With as many workers as there are cores.
+    ///
+    /// # Errors
+    /// [`Error::Crypto`] when hashing is not possible at all.
+    pub async fn new() -> Result<Self> {
+        let pool = Pool::new(cores(), QUEUE);
+        let secret = kit::crypto::random_token::<16>();
+        let decoy = pool.run(move || hash(&secret)).await??;
+        Ok(Self { pool, decoy })
+    }
+
+    /// A PHC string with a salt of its own.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when too many wait, [`Error::Crypto`].
+    pub async fn hash(&self, password: &str) -> Result<String> {
+        let password = password.to_owned();
+        self.pool.run(move || hash(&password)).await?
+    }
+
+    /// Whether a password fits a hash; without one, false after the same time.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when too many wait, [`Error::Crypto`] when the stored
+    /// hash is none.
+    pub async fn verify(&self, password: &str, stored: Option<&str>) -> Result<bool> {
+        let password = password.to_owned();
+        let known = stored.is_some();
+        let stored = stored.unwrap_or(&self.decoy).to_owned();
+        let fits = self.pool.run(move || verify(&password, &stored)).await??;
+        Ok(known && fits)
+    }
+}
+
+fn argon2() -> Result<Argon2<'static>> {
+    let params = Params::new(19 * 1024, 2, 1, None).map_err(crypto)?;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+fn hash(password: &str) -> Result<String> {
+    Ok(argon2()?
+        .hash_password(password.as_bytes())
+        .map_err(crypto)?
+        .to_string())
+}
+
+fn verify(password: &str, stored: &str) -> Result<bool> {
+    let stored = PasswordHash::new(stored).map_err(crypto)?;
+    match argon2()?.verify_password(password.as_bytes(), &stored) {
+        Ok(()) => Ok(true),
+        Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
+        Err(error) => Err(crypto(error)),
+    }
+}
+
+fn crypto(error: impl std::fmt::Display) -> Error {
+    Error::Crypto(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_right_password_fits() {
+        let hasher = Hasher::new().await.unwrap();
+        let stored = hasher.hash("correct horse").await.unwrap();
+        assert!(
+            stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{stored}"
+        );
+        assert!(hasher.verify("correct horse", Some(&stored)).await.unwrap());
+        assert!(!hasher.verify("Correct horse", Some(&stored)).await.unwrap());
+        assert!(!hasher.verify("correct horse", None).await.unwrap());
+        assert_ne!(
+            stored,
+            hasher.hash("correct horse").await.unwrap(),
+            "salted"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_broken_stored_hash_is_an_error_and_not_a_wrong_password() {
+        let hasher = Hasher::new().await.unwrap();
+        assert!(matches!(
+            hasher.verify("x", Some("plain")).await,
+            Err(Error::Crypto(_))
+        ));
+    }
+}
