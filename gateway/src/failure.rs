@@ -1,0 +1,123 @@
+//! When an answer counts as a failure of the service behind.
+
+use std::fmt;
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Error;
+use kit::ApiError;
+use resilience::{CallError, Classify, FailureKind};
+
+/// A failed attempt: no answer, or one that speaks against the service.
+#[derive(Debug)]
+pub enum Failure {
+    /// It answered, but with a status that says it could not.
+    Answer(Box<Response>),
+    /// It could not be connected to: nothing was processed.
+    Unreachable(String),
+    /// The connection broke under the request.
+    Broken(String),
+}
+
+impl Failure {
+    /// Splits answers: what the caller brought on himself is a success.
+    ///
+    /// # Errors
+    /// What speaks against the service.
+    pub fn judge(answer: Result<http::Response<Incoming>, Error>) -> Result<Response, Self> {
+        match answer {
+            Ok(answer) => {
+                let answer = answer.map(Body::new);
+                if kind(answer.status()).is_some() {
+                    Err(Self::Answer(Box::new(answer)))
+                } else {
+                    Ok(answer)
+                }
+            }
+            Err(error) if error.is_connect() => Err(Self::Unreachable(chain(&error))),
+            Err(error) => Err(Self::Broken(chain(&error))),
+        }
+    }
+
+    /// What the client gets: the service's own answer where there is one.
+    pub fn into_response(error: CallError<Self>) -> Response {
+        match error {
+            CallError::Failed {
+                error: Self::Answer(answer),
+                ..
+            } => *answer,
+            other => ApiError::into_response(kit::error::from_call(other)),
+        }
+    }
+}
+
+fn kind(status: StatusCode) -> Option<FailureKind> {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => Some(FailureKind::Exhausted),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY => Some(FailureKind::Unavailable),
+        StatusCode::GATEWAY_TIMEOUT => Some(FailureKind::Timeout),
+        status if status.is_server_error() => Some(FailureKind::Internal),
+        _ => None,
+    }
+}
+
+impl Classify for Failure {
+    fn failure(&self) -> FailureKind {
+        match self {
+            Self::Answer(answer) => kind(answer.status()).unwrap_or(FailureKind::Unknown),
+            Self::Unreachable(_) => FailureKind::NotProcessed,
+            Self::Broken(_) => FailureKind::Unavailable,
+        }
+    }
+
+    fn code(&self) -> &str {
+        match self {
+            Self::Answer(answer) => answer.status().canonical_code(),
+            Self::Unreachable(_) => "unreachable",
+            Self::Broken(_) => "broken",
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answer(answer) => write!(f, "status {}", answer.status().as_u16()),
+            Self::Unreachable(why) => write!(f, "no connection: {why}"),
+            Self::Broken(why) => write!(f, "the connection broke: {why}"),
+        }
+    }
+}
+
+/// A status as a text that lives long enough for a label.
+trait CanonicalCode {
+    fn canonical_code(&self) -> &'static str;
+}
+
+impl CanonicalCode for StatusCode {
+    fn canonical_code(&self) -> &'static str {
+        match self.as_u16() {
+            429 => "429",
+            500 => "500",
+            501 => "501",
+            502 => "502",
+            503 => "503",
+            504 => "504",
+            _ => "5xx",
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}

@@ -1,0 +1,239 @@
+//! Passes a request on to a service, under the policy of its slot.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{ConnectInfo, Request, State},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
+use http_body_util::Full;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use kit::{ApiError, Ctx, http as rules};
+use resilience::{Attempt, Call, Slot};
+
+use crate::{
+    failure::Failure,
+    routes::{self, Upstream},
+};
+
+/// Shorter than the services' own idle time-out, so that a pooled connection is
+/// never used in the moment in which they close it.
+const POOL_IDLE: Duration = Duration::from_secs(15);
+const CONNECT: Duration = Duration::from_secs(1);
+
+const PRIORITY: HeaderName = HeaderName::from_static("x-request-priority");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Between two neighbours only (RFC 9110, section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// The services and the client they are reached with.
+#[derive(Clone)]
+pub struct Services(Arc<Inner>);
+
+struct Inner {
+    client: Client<HttpConnector, Full<Bytes>>,
+    targets: Vec<Target>,
+}
+
+struct Target {
+    upstream: Upstream,
+    base: String,
+    slot: Slot,
+}
+
+impl Services {
+    /// Each with its base address and slot.
+    pub fn new(targets: impl IntoIterator<Item = (Upstream, String, Slot)>) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_timer(TokioTimer::new())
+            .build(connector);
+        let targets = targets.into_iter().map(|(upstream, base, slot)| Target {
+            upstream,
+            base,
+            slot,
+        });
+        Self(Arc::new(Inner {
+            client,
+            targets: targets.collect(),
+        }))
+    }
+
+    fn target(&self, upstream: Upstream) -> Result<&Target, ApiError> {
+        let found = self
+            .0
+            .targets
+            .iter()
+            .find(|target| target.upstream == upstream);
+        found.ok_or_else(|| ApiError::internal(format!("no address for {}", upstream.name())))
+    }
+
+    /// A plain GET past the slot's policy, for health.
+    pub(crate) async fn get(&self, upstream: Upstream, path: &str) -> Result<Response, ApiError> {
+        let target = self.target(upstream)?;
+        let uri = format!("{}{path}", target.base);
+        let request = http::Request::get(uri)
+            .body(Full::default())
+            .map_err(ApiError::internal)?;
+        let answer = self.0.client.request(request).await;
+        answer
+            .map(|answer| answer.map(Body::new))
+            .map_err(|e| ApiError::unavailable(None).source(e))
+    }
+}
+
+/// Forwards by the table of routes.
+pub async fn forward(State(services): State<Services>, request: Request) -> Response {
+    pass(&services, request)
+        .await
+        .unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn pass(services: &Services, request: Request) -> Result<Response, ApiError> {
+    let route = routes::find(request.uri().path()).ok_or_else(ApiError::not_found)?;
+    let target = services.target(route.upstream)?;
+    let ctx = request
+        .extensions()
+        .get::<Ctx>()
+        .cloned()
+        .unwrap_or_else(|| Ctx::internal("-"));
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, rules::BODY_LIMIT)
+        .await
+        .map_err(body_error)?;
+    let uri = uri(&target.base, &parts.uri)?;
+    let headers = headers(&parts, &ctx);
+    let call = Call {
+        method: route.prefix,
+        request_id: &ctx.request_id,
+        idempotent: idempotent(&parts),
+        deadline: ctx.deadline,
+    };
+    let client = &services.0.client;
+    let answer = target.slot.call(call, |attempt| {
+        let request = attempt_request(&parts.method, &uri, &headers, body.clone(), attempt);
+        async move { Failure::judge(client.request(request?).await) }
+    });
+    Ok(answer
+        .await
+        .map_or_else(Failure::into_response, strip_hop_by_hop))
+}
+
+fn attempt_request(
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Bytes,
+    attempt: Attempt,
+) -> Result<http::Request<Full<Bytes>>, Failure> {
+    let mut request = http::Request::new(Full::new(body));
+    *request.method_mut() = method.clone();
+    *request.uri_mut() = uri.clone();
+    *request.headers_mut() = headers.clone();
+    if let Some(left) = attempt.deadline.to_millis() {
+        request
+            .headers_mut()
+            .insert(rules::DEADLINE, HeaderValue::from(left));
+    }
+    // Inside the attempt's own span, so that the service's span is its child.
+    kit::telemetry::inject(request.headers_mut());
+    Ok(request)
+}
+
+fn uri(base: &str, asked: &Uri) -> Result<Uri, ApiError> {
+    let path = asked
+        .path_and_query()
+        .map_or("/", http::uri::PathAndQuery::as_str);
+    format!("{base}{path}")
+        .parse()
+        .map_err(|_| ApiError::bad_request("bad_request", "The path can't be forwarded."))
+}
+
+/// What the service is told: no neighbour's headers, no trust that was not earned.
+fn headers(parts: &Parts, ctx: &Ctx) -> HeaderMap {
+    let mut headers = parts.headers.clone();
+    remove_hop_by_hop(&mut headers);
+    if !ctx.trusted {
+        headers.remove(rules::LAB_TOKEN);
+        headers.remove(PRIORITY);
+        headers.remove(FORWARDED_FOR);
+    }
+    headers.remove(rules::DEADLINE);
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::EXPECT);
+    let peer = parts
+        .extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|info| info.0.ip());
+    if let (None, Some(peer)) = (headers.get(FORWARDED_FOR), peer) {
+        put(&mut headers, FORWARDED_FOR, &peer.to_string());
+    }
+    put(&mut headers, FORWARDED_PROTO, "http");
+    put(&mut headers, rules::REQUEST_ID, &ctx.request_id);
+    headers
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+fn strip_hop_by_hop(mut response: Response) -> Response {
+    remove_hop_by_hop(response.headers_mut());
+    response
+}
+
+/// By method (RFC 9110, section 9.2.2), or by a key that makes it so.
+fn idempotent(parts: &Parts) -> bool {
+    parts.method.is_idempotent() || parts.headers.contains_key("idempotency-key")
+}
+
+fn body_error(error: axum::Error) -> ApiError {
+    use std::error::Error as _;
+    let too_large = error
+        .source()
+        .is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
+    if too_large {
+        ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            "The body is larger than 1 MiB.",
+        )
+    } else {
+        ApiError::bad_request("parse_error", "The body could not be read.")
+    }
+}

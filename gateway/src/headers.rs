@@ -1,0 +1,69 @@
+//! What every answer says to browsers.
+
+use axum::Router;
+use http::{HeaderName, HeaderValue, Method, header};
+use tower_http::{
+    compression::{
+        CompressionLayer, Predicate as _,
+        predicate::{DefaultPredicate, NotForContentType},
+    },
+    cors::{AllowOrigin, CorsLayer},
+    set_header::SetResponseHeaderLayer,
+};
+
+/// Swagger UI and the pages bring their own files; nothing comes from elsewhere.
+/// Swagger UI styles its widgets inline and draws icons from data URIs.
+const CSP: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
+     object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+const SECURITY: [(HeaderName, &str); 4] = [
+    (header::CONTENT_SECURITY_POLICY, CSP),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "strict-origin-when-cross-origin"),
+];
+
+/// Puts security headers, CORS and gzip round the routes.
+pub fn with_headers(router: Router, cors_origins: &[String]) -> Router {
+    let router = SECURITY.into_iter().fold(router, |router, (name, value)| {
+        router.layer(SetResponseHeaderLayer::if_not_present(
+            name,
+            HeaderValue::from_static(value),
+        ))
+    });
+    // A stream of server-sent events must not wait for a block to fill.
+    let worth_it = DefaultPredicate::new().and(NotForContentType::const_new("text/event-stream"));
+    router
+        .layer(cors(cors_origins))
+        .layer(CompressionLayer::new().compress_when(worth_it))
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins = origins
+        .iter()
+        .filter_map(|origin| HeaderValue::from_str(origin).ok());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_credentials(true)
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("x-request-id"),
+            HeaderName::from_static("traceparent"),
+        ])
+        .expose_headers([
+            header::RETRY_AFTER,
+            header::AGE,
+            HeaderName::from_static("x-request-id"),
+            HeaderName::from_static("x-degraded"),
+        ])
+        .max_age(std::time::Duration::from_secs(600))
+}

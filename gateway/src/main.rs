@@ -1,0 +1,5 @@
+//! The embedded gateway's binary.
+
+fn main() -> std::process::ExitCode {
+    kit::cli::main::<gateway::App>()
+}
