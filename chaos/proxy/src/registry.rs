@@ -1,0 +1,218 @@
+//! All proxies of a server, and what the API does to them.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::Mutex;
+
+use crate::decode::{Fields, first_value};
+use crate::error::{Error, Result};
+use crate::proxy::{Proxy, ProxyChange, ProxyView, Shared};
+use crate::toxics::ToxicView;
+
+/// The proxies by name. One lock: changes are rare and must not interleave.
+pub(crate) struct Registry {
+    proxies: Mutex<BTreeMap<String, Proxy>>,
+    shared: Shared,
+}
+
+/// A proxy as a request describes it.
+struct Described {
+    name: String,
+    listen: String,
+    upstream: String,
+    enabled: bool,
+}
+
+impl Described {
+    /// `place` says which of several it is, for the message.
+    fn read(fields: &Fields, place: &str) -> Result<Self> {
+        let text = |name| fields.text(name).map(Option::unwrap_or_default);
+        let (name, listen, upstream) = (text("name")?, text("listen")?, text("upstream")?);
+        let enabled = fields.flag("enabled")?.unwrap_or(true);
+        for (field, value) in [("name", &name), ("upstream", &upstream)] {
+            if value.is_empty() {
+                return Err(Error::MissingField(format!("{field}{place}")));
+            }
+        }
+        Ok(Self {
+            name,
+            listen,
+            upstream,
+            enabled,
+        })
+    }
+}
+
+impl Registry {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self {
+            proxies: Mutex::default(),
+            shared,
+        }
+    }
+
+    pub(crate) async fn all(&self) -> BTreeMap<String, ProxyView> {
+        let proxies = self.proxies.lock().await;
+        proxies
+            .iter()
+            .map(|(name, proxy)| (name.clone(), proxy.view()))
+            .collect()
+    }
+
+    pub(crate) async fn show(&self, name: &str) -> Result<ProxyView> {
+        self.with(name, |proxy| Ok(proxy.view())).await
+    }
+
+    pub(crate) async fn create(&self, body: &[u8]) -> Result<ProxyView> {
+        let described = Described::read(&Fields::of_body(body, "proxy")?, "")?;
+        let mut proxies = self.proxies.lock().await;
+        if proxies.contains_key(&described.name) {
+            return Err(Error::ProxyAlreadyExists);
+        }
+        self.insert(&mut proxies, described).await
+    }
+
+    /// Creates many, or replaces those whose addresses changed. Returns what
+    /// was done even when a later one failed.
+    pub(crate) async fn populate(&self, body: &[u8]) -> (Vec<ProxyView>, Result<()>) {
+        let mut done = Vec::new();
+        let result = self.populate_into(body, &mut done).await;
+        (done, result)
+    }
+
+    async fn populate_into(&self, body: &[u8], done: &mut Vec<ProxyView>) -> Result<()> {
+        // Checked as a whole first: a typing error sets up nothing.
+        let described = described_list(body)?;
+        let mut proxies = self.proxies.lock().await;
+        for one in described {
+            if let Some(existing) = proxies.get_mut(&one.name) {
+                if !existing.differs(&one.listen, &one.upstream).await? {
+                    done.push(existing.view());
+                    continue;
+                }
+                existing.stop().await;
+            }
+            done.push(self.insert(&mut proxies, one).await?);
+        }
+        Ok(())
+    }
+
+    async fn insert(
+        &self,
+        proxies: &mut BTreeMap<String, Proxy>,
+        described: Described,
+    ) -> Result<ProxyView> {
+        let Described {
+            name,
+            listen,
+            upstream,
+            enabled,
+        } = described;
+        let mut proxy = Proxy::new(name, listen, upstream, self.shared.clone());
+        if enabled {
+            proxy.start().await?;
+        }
+        let view = proxy.view();
+        proxies.insert(proxy.name().to_owned(), proxy);
+        Ok(view)
+    }
+
+    pub(crate) async fn update(&self, name: &str, body: &[u8]) -> Result<ProxyView> {
+        let mut proxies = self.proxies.lock().await;
+        let proxy = proxies.get_mut(name).ok_or(Error::ProxyNotFound)?;
+        let fields = Fields::of_body(body, "proxy")?;
+        let change = ProxyChange {
+            listen: fields.text("listen")?,
+            upstream: fields.text("upstream")?,
+            enabled: fields.flag("enabled")?,
+        };
+        proxy.update(change).await?;
+        Ok(proxy.view())
+    }
+
+    pub(crate) async fn delete(&self, name: &str) -> Result<()> {
+        let mut proxies = self.proxies.lock().await;
+        let mut proxy = proxies.remove(name).ok_or(Error::ProxyNotFound)?;
+        proxy.stop().await;
+        Ok(())
+    }
+
+    /// Enables every proxy and drops every toxic. One that can't be enabled is
+    /// reported, after all others have been seen to.
+    pub(crate) async fn reset(&self) -> Result<()> {
+        let mut proxies = self.proxies.lock().await;
+        let mut result = Ok(());
+        for proxy in proxies.values_mut() {
+            proxy.toxics.clear();
+            result = result.and(proxy.start().await);
+        }
+        result
+    }
+
+    /// Stops every proxy, for good.
+    pub(crate) async fn shut_down(&self) {
+        let mut proxies = self.proxies.lock().await;
+        for proxy in proxies.values_mut() {
+            proxy.stop().await;
+        }
+        proxies.clear();
+    }
+
+    pub(crate) async fn toxics(&self, name: &str) -> Result<Vec<ToxicView>> {
+        self.with(name, |proxy| Ok(proxy.toxics.views())).await
+    }
+
+    pub(crate) async fn toxic(&self, name: &str, toxic: &str) -> Result<ToxicView> {
+        self.with(name, |proxy| proxy.toxics.show(toxic)).await
+    }
+
+    pub(crate) async fn add_toxic(&self, name: &str, body: &[u8]) -> Result<ToxicView> {
+        let added = self.with(name, |proxy| proxy.toxics.add(body)).await?;
+        tracing::info!(link = name, toxic = ?added, "toxic added");
+        Ok(added)
+    }
+
+    pub(crate) async fn update_toxic(
+        &self,
+        name: &str,
+        toxic: &str,
+        body: &[u8],
+    ) -> Result<ToxicView> {
+        let updated = self
+            .with(name, |proxy| proxy.toxics.update(toxic, body))
+            .await?;
+        tracing::info!(link = name, toxic = ?updated, "toxic updated");
+        Ok(updated)
+    }
+
+    pub(crate) async fn remove_toxic(&self, name: &str, toxic: &str) -> Result<()> {
+        self.with(name, |proxy| proxy.toxics.remove(toxic)).await?;
+        tracing::info!(link = name, toxic, "toxic removed");
+        Ok(())
+    }
+
+    async fn with<T>(&self, name: &str, act: impl FnOnce(&mut Proxy) -> Result<T>) -> Result<T> {
+        let mut proxies = self.proxies.lock().await;
+        act(proxies.get_mut(name).ok_or(Error::ProxyNotFound)?)
+    }
+}
+
+fn described_list(body: &[u8]) -> Result<Vec<Described>> {
+    let values = match first_value(body)? {
+        serde_json::Value::Array(values) => values,
+        serde_json::Value::Null => Vec::new(),
+        _ => {
+            return Err(Error::BadRequestBody(
+                "json: expected an array of proxies".to_owned(),
+            ));
+        }
+    };
+    let fields: Vec<_> = values
+        .into_iter()
+        .map(|value| Fields::of(value, "proxy"))
+        .collect::<Result<_>>()?;
+    let numbered = fields.iter().zip(1..);
+    numbered
+        .map(|(f, number)| Described::read(f, &format!(" at proxy {number}")))
+        .collect()
+}
