@@ -1,0 +1,389 @@
+//! What became of a request.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::client::{Answer, Interrupted, TransportError};
+use crate::mix::Op;
+use crate::request::Line;
+
+/// The load's view of an outcome. Success is `Ok` or `Degraded`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// 2xx, or a 4xx that the operation must expect: for an order that is the 400 `Insufficient
+    /// inventory` alone; requests of the load are well-formed and name what exists, so any other
+    /// 4xx (a 401, a 404) is a failure.
+    Ok,
+    /// 2xx answered by a fallback (header `x-degraded`).
+    Degraded,
+    /// 429, or a 503 by refusal (code `service_unavailable`: a breaker, or overload).
+    Rejected,
+    /// The rest, a missing or broken answer included.
+    Failed,
+}
+
+impl Outcome {
+    /// Whether the customer was served.
+    #[must_use]
+    pub const fn is_success(self) -> bool {
+        matches!(self, Self::Ok | Self::Degraded)
+    }
+}
+
+/// What an order has done to the shop, as far as its answer tells (`reliability.md`: a time-out, a
+/// reset, a 5xx after sending is unknown for ever, never "not done").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Nothing: it was never sent, or refused with a 4xx.
+    None,
+    /// It was acknowledged.
+    Done,
+    /// It may or may not have been carried out.
+    Unknown,
+}
+
+/// One finished request. Times are nanoseconds of `CLOCK_MONOTONIC`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The arrival's number.
+    pub index: u64,
+    /// The `x-request-id` it was sent with.
+    pub request_id: String,
+    /// What it did.
+    pub op: Op,
+    /// When it should have started: latency counts from here.
+    pub scheduled_ns: u64,
+    /// When it did start.
+    pub started_ns: u64,
+    /// When its answer had been read, or it was given up.
+    pub ended_ns: u64,
+    /// The HTTP status; 0 if no answer began.
+    pub status: u16,
+    /// How it counts.
+    pub outcome: Outcome,
+    /// The `code` of an error's body.
+    pub code: Option<String>,
+    /// The order that was made.
+    pub order_id: Option<i64>,
+    /// Whether the answer said `x-degraded`.
+    pub degraded: bool,
+    /// What went wrong on the way: a [`TransportError`]'s text, [`crate::GENERATOR_FULL`],
+    /// [`crate::STOPPED`], or what is wrong with a 2xx's body.
+    pub error: Option<String>,
+    /// Whether any of it can have reached the target.
+    pub sent: bool,
+    /// The customer's user id; 0 if it was nobody's.
+    pub customer: i64,
+    /// What was ordered or quoted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<Line>,
+}
+
+impl Record {
+    /// From when it should have started until its answer had been read.
+    #[must_use]
+    pub fn latency(&self) -> Duration {
+        Duration::from_nanos(self.ended_ns.saturating_sub(self.scheduled_ns))
+    }
+
+    /// How much later than it should have it started: the generator's own delay.
+    #[must_use]
+    pub fn lateness(&self) -> Duration {
+        Duration::from_nanos(self.started_ns.saturating_sub(self.scheduled_ns))
+    }
+
+    /// What the request has done to the shop's orders; only an order can have done anything.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        match self.status {
+            _ if self.op != Op::Order || !self.sent => Effect::None,
+            200..=299 if self.order_id.is_some() => Effect::Done,
+            400..=499 => Effect::None,
+            _ => Effect::Unknown,
+        }
+    }
+}
+
+/// The part of a record that its answer decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// See [`Record::status`].
+    pub status: u16,
+    /// See [`Record::outcome`].
+    pub outcome: Outcome,
+    /// See [`Record::code`].
+    pub code: Option<String>,
+    /// See [`Record::order_id`].
+    pub order_id: Option<i64>,
+    /// See [`Record::degraded`].
+    pub degraded: bool,
+    /// See [`Record::error`].
+    pub error: Option<String>,
+    /// See [`Record::sent`].
+    pub sent: bool,
+}
+
+impl Judgement {
+    /// A request without a (whole) answer.
+    pub(crate) fn failed(status: u16, error: impl Into<String>, sent: bool) -> Self {
+        let outcome = Outcome::Failed;
+        let error = Some(error.into());
+        Self {
+            status,
+            outcome,
+            code: None,
+            order_id: None,
+            degraded: false,
+            error,
+            sent,
+        }
+    }
+}
+
+/// Judges what came back to a request of kind `op`: a pure function, see [`Outcome`].
+#[must_use]
+pub fn judge(op: Op, result: &Result<Answer, Interrupted>) -> Judgement {
+    match result {
+        Ok(answer) if answer.status.is_success() => success(op, answer),
+        Ok(answer) => refusal(op, answer),
+        Err(Interrupted { status, error }) => {
+            let sent = !matches!(error, TransportError::Connect(_));
+            Judgement::failed(status.map_or(0, |s| s.as_u16()), error.to_string(), sent)
+        }
+    }
+}
+
+fn success(op: Op, answer: &Answer) -> Judgement {
+    let degraded = answer.headers.contains_key("x-degraded");
+    let mut judgement = Judgement {
+        status: answer.status.as_u16(),
+        outcome: if degraded {
+            Outcome::Degraded
+        } else {
+            Outcome::Ok
+        },
+        code: None,
+        order_id: None,
+        degraded,
+        error: None,
+        sent: true,
+    };
+    if op == Op::Order {
+        let body = serde_json::from_slice::<Value>(&answer.body).ok();
+        judgement.order_id = body.and_then(|body| body.get("id")?.as_i64());
+        if judgement.order_id.is_none() {
+            // Acknowledged, but nobody could ever find the order: no customer calls that served.
+            judgement.outcome = Outcome::Failed;
+            judgement.error = Some("body: an order without an id".to_owned());
+        }
+    }
+    judgement
+}
+
+fn refusal(op: Op, answer: &Answer) -> Judgement {
+    let status = answer.status.as_u16();
+    let body = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+    let text = |key: &str| body.get(key).and_then(Value::as_str);
+    let code = text("code");
+    let no_stock =
+        code == Some("insufficient_inventory") || text("error") == Some("Insufficient inventory");
+    let outcome = match status {
+        400 if op == Op::Order && no_stock => Outcome::Ok,
+        429 => Outcome::Rejected,
+        503 if code == Some("service_unavailable") => Outcome::Rejected,
+        _ => Outcome::Failed,
+    };
+    let code = code.map(str::to_owned);
+    Judgement {
+        status,
+        outcome,
+        code,
+        order_id: None,
+        degraded: false,
+        error: None,
+        sent: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderMap, HeaderValue, StatusCode};
+
+    fn answer(status: u16, degraded: bool, body: &str) -> Result<Answer, Interrupted> {
+        let mut headers = HeaderMap::new();
+        if degraded {
+            headers.insert("x-degraded", HeaderValue::from_static("stale"));
+        }
+        let status = StatusCode::from_u16(status).unwrap();
+        Ok(Answer {
+            status,
+            headers,
+            body: body.to_owned().into(),
+        })
+    }
+
+    fn broken(status: Option<u16>, error: TransportError) -> Result<Answer, Interrupted> {
+        Err(Interrupted {
+            status: status.map(|s| StatusCode::from_u16(s).unwrap()),
+            error,
+        })
+    }
+
+    #[test]
+    fn outcomes_follow_the_table() {
+        use Outcome::{Degraded, Failed, Ok, Rejected};
+        let stock = r#"{"error":"Insufficient inventory","detail":"x"}"#;
+        let stock_code = r#"{"error":"?","code":"insufficient_inventory"}"#;
+        let refused = r#"{"error":"Service temporarily unavailable","code":"service_unavailable"}"#;
+        let failed =
+            r#"{"error":"Service communication error","code":"service_communication_error"}"#;
+        let table = [
+            (Op::Browse, 200, false, "{}", Ok),
+            (Op::Browse, 200, true, "{}", Degraded),
+            (Op::Order, 201, false, r#"{"id":7}"#, Ok),
+            (Op::Order, 201, true, r#"{"id":7}"#, Degraded),
+            (Op::Order, 201, false, r#"{"id":"7"}"#, Failed),
+            (Op::Order, 201, false, "<html>", Failed),
+            (Op::Order, 400, false, stock, Ok),
+            (Op::Order, 400, false, stock_code, Ok),
+            (Op::Quote, 400, false, stock, Failed),
+            (
+                Op::Order,
+                400,
+                false,
+                r#"{"error":"Product validation failed"}"#,
+                Failed,
+            ),
+            (Op::Order, 400, true, "not json", Failed),
+            (
+                Op::History,
+                401,
+                false,
+                r#"{"code":"token_not_valid"}"#,
+                Failed,
+            ),
+            (
+                Op::Login,
+                401,
+                false,
+                r#"{"code":"authentication_failed"}"#,
+                Failed,
+            ),
+            (Op::View, 404, false, "{}", Failed),
+            (Op::Login, 429, false, "", Rejected),
+            (Op::Order, 503, false, refused, Rejected),
+            (Op::Order, 503, false, failed, Failed),
+            (Op::Browse, 503, false, "", Failed),
+            (Op::Browse, 502, false, refused, Failed),
+            (Op::Browse, 500, false, r#"[1]"#, Failed),
+            (Op::Browse, 308, false, "", Failed),
+        ];
+        for (op, status, degraded, body, outcome) in table {
+            let judged = judge(op, &answer(status, degraded, body));
+            assert_eq!(
+                (judged.outcome, judged.status),
+                (outcome, status),
+                "{op} {status} {body}"
+            );
+            assert!(judged.sent);
+            assert_eq!(judged.degraded, degraded && (200..300).contains(&status));
+        }
+        assert_eq!(
+            judge(Op::Order, &answer(503, false, failed))
+                .code
+                .as_deref(),
+            Some("service_communication_error")
+        );
+        assert_eq!(
+            judge(Op::Order, &answer(201, false, r#"{"id":7}"#)).order_id,
+            Some(7)
+        );
+        assert!(Ok.is_success() && Degraded.is_success());
+        assert!(!Rejected.is_success() && !Failed.is_success());
+    }
+
+    #[test]
+    fn a_missing_answer_is_a_failure_and_tells_whether_it_was_sent() {
+        let table = [
+            (
+                None,
+                TransportError::Connect("Connection refused".to_owned()),
+                0,
+                false,
+            ),
+            (None, TransportError::Broken("reset".to_owned()), 0, true),
+            (None, TransportError::Timeout, 0, true),
+            (
+                Some(201),
+                TransportError::Broken("cut".to_owned()),
+                201,
+                true,
+            ),
+            (Some(200), TransportError::TooLarge(1), 200, true),
+        ];
+        for (head, error, status, sent) in table {
+            let judged = judge(Op::Order, &broken(head, error.clone()));
+            assert_eq!(judged, Judgement::failed(status, error.to_string(), sent));
+        }
+    }
+
+    #[test]
+    fn effects_are_never_guessed() {
+        let effect = |op, result: Result<Answer, Interrupted>| {
+            let judged = judge(op, &result);
+            record(op, judged).effect()
+        };
+        assert_eq!(
+            effect(Op::Order, answer(201, false, r#"{"id":7}"#)),
+            Effect::Done
+        );
+        assert_eq!(effect(Op::Order, answer(201, false, "")), Effect::Unknown);
+        assert_eq!(effect(Op::Order, answer(400, false, "")), Effect::None);
+        assert_eq!(effect(Op::Order, answer(503, false, "")), Effect::Unknown);
+        assert_eq!(
+            effect(Op::Order, broken(None, TransportError::Timeout)),
+            Effect::Unknown
+        );
+        let refused = TransportError::Connect(String::new());
+        assert_eq!(effect(Op::Order, broken(None, refused)), Effect::None);
+        assert_eq!(
+            effect(Op::Quote, broken(None, TransportError::Timeout)),
+            Effect::None
+        );
+    }
+
+    fn record(op: Op, judged: Judgement) -> Record {
+        Record {
+            index: 0,
+            request_id: "r".to_owned(),
+            op,
+            scheduled_ns: 5,
+            started_ns: 7,
+            ended_ns: 30,
+            status: judged.status,
+            outcome: judged.outcome,
+            code: judged.code,
+            order_id: judged.order_id,
+            degraded: judged.degraded,
+            error: judged.error,
+            sent: judged.sent,
+            customer: 1,
+            lines: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn latency_counts_from_the_schedule_and_records_round_trip() {
+        let record = record(Op::Browse, judge(Op::Browse, &answer(200, true, "")));
+        assert_eq!(record.latency(), Duration::from_nanos(25));
+        assert_eq!(record.lateness(), Duration::from_nanos(2));
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(text.contains(r#""outcome":"degraded""#) && text.contains(r#""op":"browse""#));
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+    }
+}
