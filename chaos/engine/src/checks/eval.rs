@@ -1,0 +1,394 @@
+//! Deciding a check from what was measured.
+
+use super::estimate::Estimate;
+use super::outcome::{ArmTrials, CheckResult, Measurements};
+use super::parser::measured_in;
+use super::{
+    ArmRef, Check, Claim, Comparison, Expr, Measured, Metric, Predicate, Scope, Selector, Unit,
+};
+use crate::measure::{Tally, Trial};
+use crate::stats::{self, Side};
+use crate::verdict::Verdict;
+
+/// Decides a check.
+#[must_use]
+pub fn evaluate(check: &Check, data: &Measurements<'_>) -> CheckResult {
+    let each = measured_in(&check.predicate.claim)
+        .iter()
+        .any(|m| m.arm == ArmRef::Each);
+    let bindings: Vec<Option<&str>> = if each {
+        data.arms.iter().map(|a| Some(a.name)).collect()
+    } else {
+        vec![None]
+    };
+    let mut decided: Vec<(Option<&str>, Decision)> = bindings
+        .into_iter()
+        .map(|arm| {
+            (
+                arm,
+                Bound {
+                    check: &check.predicate,
+                    data,
+                    arm,
+                }
+                .decide(),
+            )
+        })
+        .collect();
+    // The worst arm speaks for the check: fail before inconclusive before pass.
+    decided.sort_by_key(|(_, d)| d.verdict.badness());
+    let evidence: Vec<String> = decided
+        .iter()
+        .map(|(arm, d)| arm.map_or(d.words.clone(), |a| format!("{a}: {}", d.words)))
+        .collect();
+    let unit = measured_in(&check.predicate.claim)
+        .first()
+        .map(|m| m.metric.unit());
+    let (arm, worst) = match decided.into_iter().next() {
+        Some((arm, d)) => (arm.map(str::to_owned), d),
+        None => (None, Decision::unknown("no arm was run")),
+    };
+    let finite = |x: Option<f64>| x.filter(|x| x.is_finite());
+    CheckResult {
+        id: check.id.clone(),
+        statement: check.that.clone(),
+        because: check.because.clone(),
+        verdict: worst.verdict,
+        measured: finite(worst.measured),
+        low: finite(worst.low),
+        high: finite(worst.high),
+        bound: finite(worst.bound),
+        n: worst.n,
+        arm,
+        this_run_only: worst.this_run_only,
+        more_repeats: worst.more_repeats,
+        evidence: evidence.join("; "),
+        unit,
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Decision {
+    verdict: Verdict,
+    measured: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+    bound: Option<f64>,
+    n: u64,
+    this_run_only: bool,
+    more_repeats: Option<usize>,
+    words: String,
+}
+
+impl Decision {
+    fn unknown(why: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Inconclusive,
+            measured: None,
+            low: None,
+            high: None,
+            bound: None,
+            n: 0,
+            this_run_only: false,
+            more_repeats: None,
+            words: why.into(),
+        }
+    }
+}
+
+/// A check bound to one arm, where it is about each.
+pub(super) struct Bound<'a> {
+    pub(super) check: &'a Predicate,
+    pub(super) data: &'a Measurements<'a>,
+    arm: Option<&'a str>,
+}
+
+impl Bound<'_> {
+    fn decide(&self) -> Decision {
+        match self.check_data() {
+            Err(why) => Decision::unknown(why),
+            Ok(repeats) if self.is_exact() => self.on_every_repeat(repeats),
+            Ok(repeats) => match self.estimate(repeats) {
+                Ok(estimate) => self.judge(&estimate, repeats),
+                Err(why) => Decision::unknown(why),
+            },
+        }
+    }
+
+    pub(super) fn sides(&self) -> (&Expr, &Expr) {
+        match &self.check.claim {
+            Claim::Compare { left, right, .. } | Claim::Approx { left, right, .. } => (left, right),
+        }
+    }
+
+    /// The number of repeats, if every arm has the same and every percentile
+    /// stands on enough requests.
+    fn check_data(&self) -> Result<usize, String> {
+        let mut repeats = None;
+        for m in measured_in(&self.check.claim) {
+            let arm = self.arm_of(&m.arm)?;
+            let n = arm.trials.len();
+            if n == 0 || repeats.is_some_and(|r| r != n) {
+                return Err(format!("{} has {n} repeats that count", arm.name));
+            }
+            repeats = Some(n);
+            self.enough_requests(m, arm)?;
+        }
+        repeats.ok_or_else(|| "nothing is measured".to_owned())
+    }
+
+    fn enough_requests(&self, m: &Measured, arm: &ArmTrials<'_>) -> Result<(), String> {
+        let Some(need) = percentile_needs(m.metric) else {
+            return Ok(());
+        };
+        let n: u64 = arm.trials.iter().map(|t| self.tally(t, m).requests()).sum();
+        if n >= need {
+            return Ok(());
+        }
+        let window = self.check.window.words();
+        Err(format!(
+            "{} needs {need} requests and there are {n} {window}: ask for share_under instead",
+            m.metric
+        ))
+    }
+
+    pub(super) fn arm_of(&self, arm: &ArmRef) -> Result<&ArmTrials<'_>, String> {
+        let name = match (arm, self.arm) {
+            (ArmRef::Named(name), _) => name.as_str(),
+            (ArmRef::Each, Some(name)) => name,
+            (ArmRef::Each, None) => return Err("no arm was run".to_owned()),
+        };
+        let found = self.data.arms.iter().find(|a| a.name == name);
+        found.ok_or_else(|| format!("the arm `{name}` was not run"))
+    }
+
+    /// Facts, and counts that must be equal to something, are decided on every
+    /// repeat.
+    fn is_exact(&self) -> bool {
+        let all = measured_in(&self.check.claim);
+        let facts = all.iter().all(|m| m.metric.is_fact());
+        let counts = all.iter().all(|m| m.metric.unit() == Unit::Count);
+        let equal = matches!(
+            self.check.claim,
+            Claim::Compare {
+                op: Comparison::Equal | Comparison::NotEqual,
+                ..
+            }
+        );
+        facts || (equal && counts)
+    }
+
+    pub(super) fn tally(&self, trial: &Trial, m: &Measured) -> Tally {
+        trial.tally(&self.check.window, &m.selector)
+    }
+
+    /// The value of something measured in one repeat.
+    pub(super) fn measure(&self, m: &Measured, repeat: usize) -> Result<f64, String> {
+        let arm = self.arm_of(&m.arm)?;
+        let trial = arm.trials[repeat];
+        let value = match (m.metric.scope(), &m.selector) {
+            (Scope::Breaker, Selector::Link(link)) => trial.breaker_figure(m.metric, link),
+            (Scope::Repeat, _) => self.fact(m.metric, trial),
+            _ => self.figure(m, arm, trial, &self.tally(trial, m)),
+        };
+        value.ok_or_else(|| self.no_data(m, arm, trial))
+    }
+
+    pub(super) fn figure(
+        &self,
+        m: &Measured,
+        arm: &ArmTrials<'_>,
+        trial: &Trial,
+        t: &Tally,
+    ) -> Option<f64> {
+        let recovering_s = arm.reset_s + crate::scenario::RECOVERY_GRACE.as_secs_f64();
+        let length = trial.length(&self.check.window, self.data.duration_s, recovering_s);
+        t.figure(m.metric, m.limit, length.unwrap_or(0.0))
+    }
+
+    fn fact(&self, metric: Metric, trial: &Trial) -> Option<f64> {
+        let facts = trial.facts.as_ref();
+        match metric {
+            Metric::Recovery => trial.recovery_s(),
+            Metric::LostOrders => facts.map(|f| f.lost_orders as f64),
+            Metric::DuplicateOrders => facts.map(|f| f.duplicate_orders as f64),
+            Metric::Oversold => facts.map(|f| f.oversold as f64),
+            _ => None,
+        }
+    }
+
+    fn no_data(&self, m: &Measured, arm: &ArmTrials<'_>, trial: &Trial) -> String {
+        let of = match &m.selector {
+            Selector::All => "requests".to_owned(),
+            Selector::Op(op) => format!("{op} requests"),
+            Selector::Refused => "requests refused at their first attempt".to_owned(),
+            Selector::Link(link) => format!("calls over {link}"),
+        };
+        let repeat = trial.start.repeat;
+        if matches!(m.metric.scope(), Scope::Repeat | Scope::Breaker) {
+            let why = if trial.injected.is_empty() {
+                ": no fault was injected"
+            } else {
+                ""
+            };
+            return format!(
+                "`{}` has no value in repeat {repeat} of {}{why}",
+                m.metric, arm.name
+            );
+        }
+        let window = self.check.window.words();
+        format!("no {of} {window} in repeat {repeat} of {}", arm.name)
+    }
+
+    pub(super) fn value(
+        &self,
+        expr: &Expr,
+        of: &mut dyn FnMut(&Measured) -> Result<f64, String>,
+    ) -> Result<f64, String> {
+        Ok(match expr {
+            Expr::Number(n) => *n,
+            Expr::Reset(arm) => self.arm_of(arm)?.reset_s,
+            Expr::Measured(m) => of(m)?,
+            Expr::Add(a, b) => self.value(a, of)? + self.value(b, of)?,
+            Expr::Mul(a, b) => self.value(a, of)? * self.value(b, of)?,
+        })
+    }
+
+    /// Both sides in each repeat.
+    pub(super) fn pairs(&self, repeats: usize) -> Result<Vec<(f64, f64)>, String> {
+        let (left, right) = self.sides();
+        let pair = |r| {
+            let mut of = |m: &Measured| self.measure(m, r);
+            Ok((self.value(left, &mut of)?, self.value(right, &mut of)?))
+        };
+        (0..repeats).map(pair).collect()
+    }
+
+    fn on_every_repeat(&self, repeats: usize) -> Decision {
+        let pairs = match self.pairs(repeats) {
+            Ok(pairs) => pairs,
+            Err(why) => return Decision::unknown(why),
+        };
+        let holds = |(l, r): &(f64, f64)| match &self.check.claim {
+            Claim::Compare { op, .. } => op.holds(*l, *r),
+            Claim::Approx { within, .. } => (l - r).abs() <= within * r.abs() * (1.0 + 1e-9),
+        };
+        let wrong: Vec<&(f64, f64)> = pairs.iter().filter(|p| !holds(p)).collect();
+        let lefts: Vec<f64> = pairs.iter().map(|p| p.0).collect();
+        let shown = wrong
+            .first()
+            .map_or((stats::median(&lefts), pairs[0].1), |p| (Some(p.0), p.1));
+        let mut each: Vec<String> = lefts.iter().map(|v| self.show(*v)).collect();
+        each.dedup();
+        let words = match (each.as_slice(), wrong.len()) {
+            ([one], 0) => format!("{one} in every repeat"),
+            (_, 0) => format!("{}: holds in every repeat", each.join(", ")),
+            (_, w) => {
+                let all: Vec<String> = lefts.iter().map(|v| self.show(*v)).collect();
+                format!(
+                    "{} by repeat: does not hold in {w} of {repeats}",
+                    all.join(", ")
+                )
+            }
+        };
+        Decision {
+            verdict: if wrong.is_empty() {
+                Verdict::Pass
+            } else {
+                Verdict::Fail
+            },
+            measured: shown.0,
+            low: lefts.iter().copied().min_by(f64::total_cmp),
+            high: lefts.iter().copied().max_by(f64::total_cmp),
+            bound: Some(shown.1),
+            n: repeats as u64,
+            this_run_only: false,
+            more_repeats: None,
+            words,
+        }
+    }
+
+    pub(super) fn unit(&self) -> Unit {
+        measured_in(&self.check.claim)
+            .first()
+            .map_or(Unit::Count, |m| m.metric.unit())
+    }
+
+    pub(super) fn show(&self, value: f64) -> String {
+        self.unit().show(value)
+    }
+
+    fn judge(&self, e: &Estimate, repeats: usize) -> Decision {
+        let side = self.side(e);
+        let this_run_only = repeats < 3;
+        let more_repeats = match side {
+            Side::Across if this_run_only => Some(3 - repeats),
+            Side::Across => e.more,
+            _ => None,
+        };
+        let i = &e.interval;
+        let mut words = format!(
+            "{} [{} to {}] against {} ({})",
+            self.show(i.value),
+            self.show(i.low),
+            self.show(i.high),
+            self.show(e.bound),
+            e.how
+        );
+        if side == Side::Across {
+            words.push_str(&match (this_run_only, more_repeats) {
+                (true, _) => "; run it with 3 repeats or more".to_owned(),
+                (false, Some(n)) => format!("; about {n} more repeats would decide"),
+                (false, None) => "; more repeats would hardly decide".to_owned(),
+            });
+        }
+        Decision {
+            verdict: match side {
+                Side::Right => Verdict::Pass,
+                Side::Wrong => Verdict::Fail,
+                Side::Across => Verdict::Inconclusive,
+            },
+            measured: Some(i.value),
+            low: Some(i.low),
+            high: Some(i.high),
+            bound: Some(e.bound),
+            n: e.n,
+            this_run_only,
+            more_repeats,
+            words,
+        }
+    }
+
+    fn side(&self, e: &Estimate) -> Side {
+        let (b, inf) = (e.bound, f64::INFINITY);
+        match &self.check.claim {
+            Claim::Approx { within, .. } => {
+                let margin = within * b.abs();
+                stats::decide(&e.interval, b - margin, b + margin, true)
+            }
+            Claim::Compare { op, .. } => match op {
+                Comparison::AtLeast => stats::decide(&e.interval, b, inf, true),
+                Comparison::Above => stats::decide(&e.interval, b, inf, false),
+                Comparison::AtMost => stats::decide(&e.interval, -inf, b, true),
+                Comparison::Below => stats::decide(&e.interval, -inf, b, false),
+                Comparison::Equal => stats::decide(&e.interval, b, b, true),
+                Comparison::NotEqual => match stats::decide(&e.interval, b, b, true) {
+                    Side::Right => Side::Wrong,
+                    Side::Wrong => Side::Right,
+                    Side::Across => Side::Across,
+                },
+            },
+        }
+    }
+}
+
+/// How many requests a percentile needs: ten beyond it.
+pub(crate) fn percentile_needs(metric: Metric) -> Option<u64> {
+    match metric {
+        Metric::P50 => Some(20),
+        Metric::P90 => Some(100),
+        Metric::P99 => Some(1_000),
+        Metric::P999 => Some(10_000),
+        _ => None,
+    }
+}

@@ -1,0 +1,299 @@
+//! Checks: comparisons over what was measured.
+//!
+//! # Reference
+//!
+//! ```text
+//! check   = side op side [ when ]
+//!         | "approx" "(" side "," side "," "within" percent ")" [ when ]
+//! op      = ">=" | "<=" | ">" | "<" | "==" | "!="
+//! side    = term { "+" term }
+//! term    = factor { "*" factor }
+//! factor  = number | percent | duration | "reset" [ "(" arm ")" ] | metric | "(" side ")"
+//! metric  = name [ "(" arm [ "," limit ] [ "," selector ] ")" ]
+//! arm     = an arm's name | "*"                   every arm; all must hold
+//! when    = "before" fault | "during" fault | "while" "recovering" | "after" "recovery"
+//!         | "after" "fault" | "after" "clear"     (see opened_within, closed_within)
+//! fault   = "fault" | the name of a fault on the time line
+//! ```
+//!
+//! A metric without an arm means every arm. `reset` is the breaker reset of the
+//! check's arm on the faulted link (0 without a breaker). Durations are `50ms`,
+//! `2s`, `1m`; a share is `0.99` or `99%`. `approx(a, b, within 5%)` holds only if
+//! the whole interval of a/b lies inside 1 ± 5 %.
+//!
+//! | metric | is | selector |
+//! |---|---|---|
+//! | `requests`, `failed`, `rejected`, `degraded`, `unsuccessful` | counts; unsuccessful = failed + rejected | op, `refused`, link |
+//! | `success_rate` | (ok + degraded) / requests | op, `refused`, link |
+//! | `share_under(arm, 50ms)` | share of requests answered within the limit, load to answer | op, `refused`, link |
+//! | `p50`, `p90`, `p99`, `p999` | latency, load to answer; they need 20, 100, 1 000, 10 000 requests | op, `refused`, link |
+//! | `goodput` | ok + degraded a second | op, `refused`, link |
+//! | `calls`, `attempts`, `retries` | logical calls over a link, the attempts they made, those after the first | link |
+//! | `amplification` | attempts / calls, refused calls included: what the link sees of what is wanted | link |
+//! | `attempts_per_call` | attempts / calls that made at least one | link |
+//! | `opens` | how often the breaker opened | link |
+//! | `opened_after_failures` | failed attempts in a row at the first opening, counted from the attempt events | link |
+//! | `opened_within` | from the injection to the first opening (`after fault`) | link |
+//! | `closed_within` | from the clearing to the last closing (`after clear`) | link |
+//! | `recovery_s` | from the clearing to the first of three seconds at 99 % of `before`'s success | – |
+//! | `lost_orders`, `duplicate_orders`, `oversold` | facts, counted after the repeat | – |
+//!
+//! Selectors: an operation (`browse`, `order`, …) takes its requests; `refused`
+//! takes requests whose call on the faulted link was refused at its first attempt;
+//! a link takes the calls over it instead of requests. Link metrics without a link
+//! mean the faulted one.
+//!
+//! Counts compared with `==` or `!=`, outcome counts and facts are decided on
+//! every repeat; all else by interval (see [`crate::stats`]). A breaker that never
+//! opened opened after infinitely long, so `opened_within(x) <= 2s` fails; one that
+//! stayed open never closed. Without data (no request in the phase, no fault
+//! injected) a check is inconclusive.
+
+mod estimate;
+mod eval;
+mod lexer;
+mod metric;
+mod outcome;
+mod parser;
+#[cfg(test)]
+mod tests;
+mod units;
+
+pub use eval::evaluate;
+pub(crate) use eval::percentile_needs;
+pub use metric::{Metric, Scope, Unit};
+pub use outcome::{ArmTrials, CheckResult, Measurements};
+pub use parser::{Problem, parse};
+
+use loadtest::Op;
+
+/// Words that can't name a fault.
+pub const RESERVED: [&str; 12] = [
+    "fault",
+    "recovery",
+    "clear",
+    "recovering",
+    "before",
+    "during",
+    "while",
+    "after",
+    "reset",
+    "within",
+    "refused",
+    "approx",
+];
+
+/// One check of a scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// Its name in the results.
+    pub id: String,
+    /// The statement as it was written.
+    pub that: String,
+    /// Why it should hold.
+    pub because: String,
+    /// The statement, parsed.
+    pub predicate: Predicate,
+    /// What must hold instead in a `--quick` run, which has less to go by.
+    pub quick: Option<(String, Predicate)>,
+}
+
+impl Check {
+    /// What must hold in a run of that length.
+    #[must_use]
+    pub fn under(&self, quick: bool) -> Self {
+        let mut check = self.clone();
+        if let (true, Some((that, predicate))) = (quick, check.quick.take()) {
+            check.that = that;
+            check.predicate = predicate;
+        }
+        check
+    }
+}
+
+/// The names that a check may use.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// The arms.
+    pub arms: Vec<String>,
+    /// The faults, each with its link.
+    pub faults: Vec<(String, String)>,
+}
+
+/// A parsed check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Predicate {
+    /// What is claimed.
+    pub claim: Claim,
+    /// Over which part of the repeat.
+    pub window: Window,
+}
+
+/// What a check claims.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Claim {
+    /// `left op right`.
+    Compare {
+        /// Left side.
+        left: Expr,
+        /// The comparison.
+        op: Comparison,
+        /// Right side.
+        right: Expr,
+    },
+    /// `approx(left, right, within …)`.
+    Approx {
+        /// The quantity.
+        left: Expr,
+        /// What it should be.
+        right: Expr,
+        /// The margin, as a share of `right`.
+        within: f64,
+    },
+}
+
+/// A comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `>=`
+    AtLeast,
+    /// `<=`
+    AtMost,
+    /// `>`
+    Above,
+    /// `<`
+    Below,
+    /// `==`
+    Equal,
+    /// `!=`
+    NotEqual,
+}
+
+impl Comparison {
+    /// Whether `left op right` holds.
+    #[must_use]
+    pub fn holds(self, left: f64, right: f64) -> bool {
+        // The last digits of a product are noise.
+        let both = left.is_finite() && right.is_finite();
+        let near = both && (left - right).abs() <= 1e-9 * left.abs().max(right.abs());
+        let same = left == right || near;
+        match self {
+            Self::AtLeast => same || left > right,
+            Self::AtMost => same || left < right,
+            Self::Above => !same && left > right,
+            Self::Below => !same && left < right,
+            Self::Equal => same,
+            Self::NotEqual => !same,
+        }
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub const fn sign(self) -> &'static str {
+        match self {
+            Self::AtLeast => ">=",
+            Self::AtMost => "<=",
+            Self::Above => ">",
+            Self::Below => "<",
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+        }
+    }
+}
+
+/// A side of a comparison.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expr {
+    /// A number; durations are in seconds.
+    Number(f64),
+    /// The breaker reset of an arm, in seconds.
+    Reset(ArmRef),
+    /// Something measured.
+    Measured(Measured),
+    /// A sum.
+    Add(Box<Self>, Box<Self>),
+    /// A product.
+    Mul(Box<Self>, Box<Self>),
+}
+
+impl Expr {
+    /// Everything measured in it.
+    pub fn measured(&self) -> Vec<&Measured> {
+        match self {
+            Self::Number(_) | Self::Reset(_) => Vec::new(),
+            Self::Measured(m) => vec![m],
+            Self::Add(a, b) | Self::Mul(a, b) => {
+                let mut all = a.measured();
+                all.extend(b.measured());
+                all
+            }
+        }
+    }
+}
+
+/// Which arm a metric is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArmRef {
+    /// Every arm, each on its own.
+    Each,
+    /// This one.
+    Named(String),
+}
+
+/// One use of a metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// The metric.
+    pub metric: Metric,
+    /// The arm.
+    pub arm: ArmRef,
+    /// What it is taken of.
+    pub selector: Selector,
+    /// The limit of `share_under`, in seconds.
+    pub limit: Option<f64>,
+}
+
+/// What a metric is taken of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// Every request.
+    All,
+    /// Requests of one operation.
+    Op(Op),
+    /// Requests whose call was refused at its first attempt.
+    Refused,
+    /// The calls over a link.
+    Link(String),
+}
+
+/// Which part of a repeat a check looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// All of it, from second 0.
+    Whole,
+    /// Before any fault.
+    Before,
+    /// While any fault was on.
+    During,
+    /// While this fault was on.
+    DuringFault(String),
+    /// From the clearing to reset + 2 s.
+    Recovering,
+    /// Later than that.
+    After,
+}
+
+impl Window {
+    /// As it is said in a sentence.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Whole => "over the whole repeat".to_owned(),
+            Self::Before => "before the fault".to_owned(),
+            Self::During => "during the fault".to_owned(),
+            Self::DuringFault(name) => format!("during {name}"),
+            Self::Recovering => "while recovering".to_owned(),
+            Self::After => "after recovery".to_owned(),
+        }
+    }
+}

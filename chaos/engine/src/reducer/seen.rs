@@ -1,0 +1,126 @@
+//! What the attempts on a fault's link say about whether it acted.
+
+use std::collections::HashMap;
+
+use super::{Attempt, TrialSpec};
+use crate::runlog::{Entry, Phase, Seen};
+
+#[derive(Debug)]
+struct Fault {
+    name: String,
+    link: String,
+    begin: Option<u64>,
+    end: Option<u64>,
+    seen: Seen,
+}
+
+/// What is normal on a link.
+#[derive(Debug, Default)]
+struct Normal {
+    took_ns: Vec<u64>,
+    failed: u64,
+    p99_ns: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct SeenBy {
+    faults: Vec<Fault>,
+    normal: HashMap<String, Normal>,
+}
+
+impl SeenBy {
+    pub(super) fn new(spec: &TrialSpec) -> Self {
+        let fault = |(name, link): &(String, String)| Fault {
+            name: name.clone(),
+            link: link.clone(),
+            begin: None,
+            end: None,
+            seen: Seen::default(),
+        };
+        Self {
+            faults: spec.faults.iter().map(fault).collect(),
+            normal: HashMap::new(),
+        }
+    }
+
+    pub(super) fn begins(&mut self, fault: &str, ns: u64) {
+        if let Some(f) = self.faults.iter_mut().find(|f| f.name == fault) {
+            f.begin = Some(ns);
+        }
+    }
+
+    pub(super) fn ends(&mut self, fault: &str, ns: u64) {
+        if let Some(f) = self.faults.iter_mut().find(|f| f.name == fault) {
+            f.end = Some(ns);
+        }
+    }
+
+    pub(super) fn attempt(&mut self, attempt: &Attempt, phase: Phase) {
+        let took_ns = attempt.ended_ns.saturating_sub(attempt.started_ns);
+        if phase == Phase::Before {
+            let normal = self.normal.entry(attempt.link.clone()).or_default();
+            normal.took_ns.push(took_ns);
+            normal.failed += u64::from(attempt.failed);
+            normal.p99_ns = None;
+        }
+        let normal = &mut self.normal;
+        for fault in self.faults.iter_mut().filter(|f| f.link == attempt.link) {
+            if !fault.overlaps(attempt) {
+                continue;
+            }
+            fault.seen.attempts += 1;
+            if attempt.failed {
+                fault.seen.failed += 1;
+            } else if normal
+                .get_mut(&fault.link)
+                .is_some_and(|n| took_ns > n.p99())
+            {
+                fault.seen.slow += 1;
+            }
+        }
+    }
+
+    pub(super) fn entries(&self, trial: u32) -> Vec<Entry> {
+        let entry = |f: &Fault| {
+            let mut seen = f.seen;
+            if let Some(n) = self.normal.get(&f.link) {
+                seen.attempts_before = n.took_ns.len() as u64;
+                seen.failed_before = n.failed;
+            }
+            Entry::Seen {
+                trial,
+                fault: f.name.clone(),
+                seen,
+            }
+        };
+        // A fault that never began has been seen by nobody.
+        self.faults
+            .iter()
+            .filter(|f| f.begin.is_some())
+            .map(entry)
+            .collect()
+    }
+}
+
+impl Fault {
+    fn overlaps(&self, attempt: &Attempt) -> bool {
+        self.begin.is_some_and(|b| attempt.ended_ns >= b)
+            && self.end.is_none_or(|e| attempt.started_ns <= e)
+    }
+}
+
+impl Normal {
+    /// The 99th percentile of the attempts before the fault.
+    fn p99(&mut self) -> u64 {
+        if self.took_ns.is_empty() {
+            return u64::MAX;
+        }
+        if let Some(known) = self.p99_ns {
+            return known;
+        }
+        let rank = (self.took_ns.len() * 99).div_ceil(100) - 1;
+        let p99 = *self.took_ns.select_nth_unstable(rank).1;
+        self.p99_ns = Some(p99);
+        p99
+    }
+}

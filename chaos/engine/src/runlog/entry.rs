@@ -1,0 +1,388 @@
+//! The lines of a run log.
+
+use std::collections::BTreeMap;
+
+use loadtest::Op;
+use serde::{Deserialize, Serialize};
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Entry {
+    /// The first line.
+    Run(Box<Header>),
+    /// A trial begins.
+    Trial(TrialStart),
+    /// A phase begins.
+    Phase {
+        /// The trial.
+        trial: u32,
+        /// When.
+        t_us: i64,
+        /// Which.
+        phase: Phase,
+    },
+    /// A fault is being injected, from `t_us` until `done_us`.
+    Inject {
+        /// The trial.
+        trial: u32,
+        /// When it was begun.
+        t_us: i64,
+        /// When the injector confirmed it.
+        done_us: i64,
+        /// The fault's name.
+        fault: String,
+        /// The link.
+        link: String,
+    },
+    /// A fault is being cleared.
+    Clear {
+        /// The trial.
+        trial: u32,
+        /// When it was begun.
+        t_us: i64,
+        /// When the injector confirmed it.
+        done_us: i64,
+        /// The fault's name.
+        fault: String,
+        /// The link.
+        link: String,
+    },
+    /// A breaker changed its state.
+    Breaker {
+        /// The trial.
+        trial: u32,
+        /// When.
+        t_us: i64,
+        /// The breaker's link.
+        link: String,
+        /// Before.
+        from: BreakerState,
+        /// After.
+        to: BreakerState,
+        /// Failed attempts in a row up to then, counted from the attempt events.
+        failed_in_a_row: u64,
+    },
+    /// Events were lost: the trial is void.
+    Gap {
+        /// The trial.
+        trial: u32,
+        /// When it was noticed.
+        t_us: i64,
+        /// Whose events.
+        service: String,
+        /// What happened.
+        why: String,
+    },
+    /// One second.
+    Frame(Frame),
+    /// What a fault was seen to do, at the end of the trial.
+    Seen {
+        /// The trial.
+        trial: u32,
+        /// The fault.
+        fault: String,
+        /// What the attempts on its link say.
+        #[serde(flatten)]
+        seen: Seen,
+    },
+    /// What the generator and the parts used.
+    Usage(Usage),
+    /// What was counted after the trial.
+    Facts {
+        /// The trial.
+        trial: u32,
+        /// The counts.
+        #[serde(flatten)]
+        facts: Facts,
+    },
+    /// The trial has ended.
+    TrialEnd {
+        /// The trial.
+        trial: u32,
+        /// Why it doesn't count, if it doesn't.
+        void: Option<String>,
+    },
+    /// The last line.
+    End {
+        /// Why the run ended early, if it did.
+        stopped: Option<String>,
+    },
+}
+
+/// What was run, where.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The format's version.
+    pub schema_version: u32,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The scenario file's name.
+    pub file: String,
+    /// The scenario file's text.
+    pub source: String,
+    /// The seed of the whole run.
+    pub seed: u64,
+    /// Whether `[quick]` was used.
+    pub quick: bool,
+    /// How often each arm is run.
+    pub repeats: u32,
+    /// The arms that are run, in order.
+    pub arms: Vec<String>,
+    /// Where.
+    pub environment: Environment,
+}
+
+/// The machine and the target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// The engine's version.
+    pub version: String,
+    /// `embedded`, `real`, …: what the target is made of.
+    pub kind: String,
+    /// Operating system and architecture.
+    pub os: String,
+    /// Cores this process may use.
+    pub cores: usize,
+    /// Memory, in bytes; `None` where the system doesn't tell.
+    pub memory_bytes: Option<u64>,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+}
+
+/// A trial's beginning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialStart {
+    /// Its number, from 0.
+    pub trial: u32,
+    /// The arm.
+    pub arm: String,
+    /// The repeat, from 1.
+    pub repeat: u32,
+    /// Which go at this repeat, from 1.
+    pub go: u32,
+    /// The seed of the repeat, the same for every arm.
+    pub seed: u64,
+    /// The breaker reset that decides how long `recovering` lasts.
+    pub reset_us: i64,
+    /// Policies as the services hold them, by slot.
+    pub policies: BTreeMap<String, serde_json::Value>,
+}
+
+/// A part of a repeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Before second 0; counts for nothing.
+    WarmUp,
+    /// Requests that ended before any fault was being injected.
+    Before,
+    /// Requests whose life overlaps the fault.
+    During,
+    /// Requests due from the clearing until reset + 2 s.
+    Recovering,
+    /// Requests due later than that.
+    After,
+}
+
+impl Phase {
+    /// The phases that are counted.
+    pub const COUNTED: [Self; 4] = [Self::Before, Self::During, Self::Recovering, Self::After];
+
+    /// Its name, as in `result.json`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WarmUp => "warm_up",
+            Self::Before => "before",
+            Self::During => "during",
+            Self::Recovering => "recovering",
+            Self::After => "after",
+        }
+    }
+}
+
+/// A breaker's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// Lets calls through.
+    Closed,
+    /// Refuses them.
+    Open,
+    /// Tries a few.
+    HalfOpen,
+}
+
+/// What ended in one second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Frame {
+    /// The trial.
+    pub trial: u32,
+    /// The second, from the start of load; negative in the warm-up.
+    pub second: i64,
+    /// Requests, by phase and operation.
+    pub cells: Vec<Cell>,
+    /// Calls and attempts of those requests, by link and phase.
+    pub links: Vec<LinkCell>,
+    /// Breaker states at the second's end.
+    pub breakers: BTreeMap<String, BreakerState>,
+}
+
+/// Requests of one kind in one second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Their phase.
+    pub phase: Phase,
+    /// The faults they overlap.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+    /// What they did.
+    pub op: Op,
+    /// Whether their call on a faulted link was refused at its first attempt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
+    /// Outcomes.
+    #[serde(flatten)]
+    pub outcomes: Outcomes,
+    /// Their latencies, load to answer.
+    pub hdr: String,
+}
+
+/// How requests or calls ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// Answered.
+    pub ok: u64,
+    /// Answered by a fallback.
+    pub degraded: u64,
+    /// Refused.
+    pub rejected: u64,
+    /// The rest.
+    pub failed: u64,
+}
+
+impl Outcomes {
+    /// How many in all.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.ok + self.degraded + self.rejected + self.failed
+    }
+
+    /// ok + degraded.
+    #[must_use]
+    pub const fn success(&self) -> u64 {
+        self.ok + self.degraded
+    }
+
+    /// Adds others.
+    pub const fn add(&mut self, other: Self) {
+        self.ok += other.ok;
+        self.degraded += other.degraded;
+        self.rejected += other.rejected;
+        self.failed += other.failed;
+    }
+}
+
+/// Calls over one link by the requests that ended in one second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkCell {
+    /// The link.
+    pub link: String,
+    /// The phase of the requests.
+    pub phase: Phase,
+    /// The faults the requests overlap.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+    /// Counts.
+    #[serde(flatten)]
+    pub counts: LinkCounts,
+    /// Outcomes of the calls.
+    #[serde(flatten)]
+    pub outcomes: Outcomes,
+    /// Durations of the calls, all attempts and waits included.
+    pub hdr: String,
+}
+
+/// Calls and attempts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkCounts {
+    /// Logical calls, those refused at once included.
+    pub calls: u64,
+    /// Calls that made at least one attempt.
+    pub tried: u64,
+    /// Attempts.
+    pub attempts: u64,
+    /// Attempts that failed.
+    pub attempts_failed: u64,
+    /// Attempts after a call's first.
+    pub retries: u64,
+    /// Attempts not made because a policy refused.
+    pub refused: u64,
+    /// Calls whose caller left.
+    pub cancelled: u64,
+}
+
+impl LinkCounts {
+    /// Adds others.
+    pub const fn add(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.tried += other.tried;
+        self.attempts += other.attempts;
+        self.attempts_failed += other.attempts_failed;
+        self.retries += other.retries;
+        self.refused += other.refused;
+        self.cancelled += other.cancelled;
+    }
+}
+
+/// What the attempts on a fault's link say about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Attempts inside the window.
+    pub attempts: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// Those that took longer than the 99th percentile before.
+    pub slow: u64,
+    /// Attempts before.
+    pub attempts_before: u64,
+    /// Those that failed before.
+    pub failed_before: u64,
+}
+
+/// What a trial used of the machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// The trial.
+    pub trial: u32,
+    /// How long was measured.
+    pub wall_us: u64,
+    /// CPU time of the generator's process.
+    pub generator_us: u64,
+    /// CPU time of each part, where the system tells.
+    pub parts_us: BTreeMap<String, u64>,
+    /// Lateness of the generator at its 99th percentile.
+    pub late_p99_us: u64,
+    /// Requests that were due.
+    pub planned: u64,
+    /// Requests that were sent.
+    pub sent: u64,
+}
+
+/// What was counted in the shop after a trial.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Orders acknowledged to the load.
+    pub acknowledged: u64,
+    /// Orders whose fate the load doesn't know.
+    pub indeterminate: u64,
+    /// Orders of the trial's customers in the shop.
+    pub listed: u64,
+    /// Acknowledged orders that the shop doesn't list.
+    pub lost_orders: u64,
+    /// Listed orders that no request explains.
+    pub duplicate_orders: u64,
+    /// Units by which stock and orders disagree, or more was sold than there was.
+    pub oversold: u64,
+}

@@ -1,0 +1,49 @@
+//! The names that the shop gives to its parts, so that a slip in a scenario file
+//! is found before anything runs.
+
+/// The links that a fault proxy stands in.
+pub const LINKS: [&str; 7] = [
+    "gateway-user",
+    "gateway-product",
+    "gateway-order",
+    "order-user",
+    "order-product",
+    "order-keys",
+    "product-keys",
+];
+
+/// The slots that take a policy, with the policy a slot has in an arm that
+/// doesn't name it. `fast` is what `default` means in a scenario.
+pub const SLOTS: [(&str, &str); 5] = [
+    ("order-user", "fast"),
+    ("order-product", "fast"),
+    ("gateway-user", "none"),
+    ("gateway-product", "none"),
+    ("gateway-order", "none"),
+];
+
+/// The parts that can have replicas.
+pub const PARTS: [&str; 4] = [
+    "gateway",
+    "user-service",
+    "product-service",
+    "order-service",
+];
+
+/// Toxiproxy's toxics with their attributes.
+pub const TOXICS: [(&str, &[&str]); 7] = [
+    ("latency", &["latency", "jitter"]),
+    ("bandwidth", &["rate"]),
+    ("slow_close", &["delay"]),
+    ("timeout", &["timeout"]),
+    ("reset_peer", &["timeout"]),
+    ("slicer", &["average_size", "size_variation", "delay"]),
+    ("limit_data", &["bytes"]),
+];
+
+/// Whether traffic of a request can be seen on this link: its caller reports
+/// attempts. The key links are followed in the background.
+#[must_use]
+pub fn is_slot(link: &str) -> bool {
+    SLOTS.iter().any(|(slot, _)| *slot == link)
+}

@@ -1,0 +1,223 @@
+//! Scenario files: what they hold, and how they are read.
+//!
+//! ```toml
+//! schema_version = 1
+//! name = "product-outage"            # the file's name without .toml
+//! shows = "…"                        # one line for `lab chaos list`
+//! hypothesis = "…"                   # what is expected and why
+//! repeats = 3                        # of every arm, interleaved
+//!
+//! [load]
+//! warm_up = "3s"                     # not counted; its last two seconds must be steady
+//! duration = "30s"                   # second 0 is where it starts to count
+//! [[load.stream]]
+//! mix = "order"                      # an operation, a mix, or a table of weights
+//! rate = 20                          # arrivals a second, open loop
+//! arrivals = "poisson"               # or "constant"
+//!
+//! [[timeline]]
+//! name = "outage"                    # what checks call it
+//! at = "10s"
+//! for = "10s"                        # cleared at at + for
+//! link = "order-product"
+//! action = "down"                    # or { toxic = "latency", latency = 1000, … }
+//! inject = true                      # false: declared, never injected
+//!
+//! [arms.fast]                        # slot = policy; slots not named have their default:
+//! order-product = "fast"             # order-user and order-product `fast`, gateway-* `none`
+//!
+//! [[check]]
+//! id = "breaker-opens"
+//! that = "opened_after_failures(fast) == 5"     # see `checks`
+//! because = "…"
+//! quick = "…"                        # what must hold instead under --quick
+//!
+//! [quick]                            # what --quick changes
+//! repeats = 1
+//! duration = "24s"
+//! timeline = { outage = { at = "6s", for = "8s" } }
+//! ```
+//!
+//! Times are seconds from the start of load. Unknown keys and names are errors
+//! with line, column and a suggestion; an injection at or after the end of the
+//! load is a warning, since it never happens, and the run ends inconclusive.
+
+mod arms;
+mod faults;
+pub mod known;
+mod parse;
+pub(crate) mod read;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub(crate) use arms::names as arm_names;
+
+use loadtest::Stream;
+use serde::{Deserialize, Serialize};
+
+use crate::checks::Check;
+use crate::diagnostics::{Diagnostic, Diagnostics};
+
+/// How much longer than the breaker's reset the system has to recover.
+pub const RECOVERY_GRACE: Duration = Duration::from_secs(2);
+
+/// A scenario file, read and checked.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its name, as on the command line.
+    pub name: String,
+    /// What it shows, on one line.
+    pub shows: String,
+    /// What is expected, and why.
+    pub hypothesis: String,
+    /// What the file says it takes; see [`Scenario::takes`].
+    pub takes: Option<Duration>,
+    /// How many replicas of which part it needs.
+    pub replicas: BTreeMap<String, u32>,
+    /// Phases, load and faults of a full run.
+    pub full: Schedule,
+    /// The same under `--quick`, when the file says what that is.
+    pub quick: Option<Schedule>,
+    /// The arms, in the order of the file.
+    pub arms: Vec<Arm>,
+    /// The checks, in the order of the file.
+    pub checks: Vec<Check>,
+    /// What looks odd but can run.
+    pub warnings: Vec<Diagnostic>,
+    /// The file's text: the run log carries it, so that a report needs no file.
+    pub source: String,
+    /// The file's name.
+    pub file: String,
+}
+
+/// What happens when, in one repeat.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    /// How often every arm is run.
+    pub repeats: u32,
+    /// Load before second 0.
+    pub warm_up: Duration,
+    /// Load from second 0 on.
+    pub duration: Duration,
+    /// The streams of arrivals.
+    pub streams: Vec<Stream>,
+    /// The faults, by time.
+    pub faults: Vec<Fault>,
+}
+
+/// One fault of the time line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fault {
+    /// What the checks call it.
+    pub name: String,
+    /// When it is injected, from second 0.
+    #[serde(with = "humantime_serde")]
+    pub at: Duration,
+    /// How long it stays.
+    #[serde(rename = "for", with = "humantime_serde")]
+    pub lasts: Duration,
+    /// The link it breaks.
+    pub link: String,
+    /// What it does to the link.
+    pub action: Action,
+    /// `false`: declared, and never injected.
+    pub inject: bool,
+}
+
+/// What a fault does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// The proxy refuses connections and closes those it has.
+    Down,
+    /// One of Toxiproxy's toxics.
+    Toxic(Toxic),
+}
+
+/// A toxic, as Toxiproxy's API takes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Toxic {
+    /// Its type, such as `latency`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `upstream` or `downstream`.
+    pub stream: String,
+    /// Share of connections, 0 to 1.
+    pub toxicity: f64,
+    /// Its numbers.
+    pub attributes: BTreeMap<String, i64>,
+}
+
+/// One arm: a policy for every slot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arm {
+    /// Its name, as in the checks.
+    pub name: String,
+    /// What is put into each slot: the spec as the control API takes it.
+    pub specs: BTreeMap<String, serde_json::Value>,
+    /// The breaker's reset of each slot that has a breaker.
+    pub resets: BTreeMap<String, Duration>,
+}
+
+impl Arm {
+    /// The longest breaker reset over these links; zero without a breaker.
+    pub fn reset<'a>(&self, links: impl IntoIterator<Item = &'a str>) -> Duration {
+        let of = |link: &str| self.resets.get(link).copied();
+        links.into_iter().filter_map(of).max().unwrap_or_default()
+    }
+}
+
+impl Schedule {
+    /// The faults that will be injected: switched on, and before the load ends.
+    pub fn injected(&self) -> impl Iterator<Item = &Fault> {
+        self.faults
+            .iter()
+            .filter(|f| f.inject && f.at < self.duration)
+    }
+
+    /// The links that the faults break.
+    pub fn faulted_links(&self) -> impl Iterator<Item = &str> {
+        self.faults.iter().map(|f| f.link.as_str())
+    }
+}
+
+impl Scenario {
+    /// Reads a scenario file.
+    ///
+    /// # Errors
+    /// Every problem of the file at once, each with its place.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, Diagnostics> {
+        parse::scenario(text, file_name)
+    }
+
+    /// The schedule of a run. A file without `[quick]` runs in full.
+    #[must_use]
+    pub fn schedule(&self, quick: bool) -> &Schedule {
+        if quick {
+            self.quick.as_ref().unwrap_or(&self.full)
+        } else {
+            &self.full
+        }
+    }
+
+    /// The arm of this name.
+    #[must_use]
+    pub fn arm(&self, name: &str) -> Option<&Arm> {
+        self.arms.iter().find(|a| a.name == name)
+    }
+
+    /// How long a run takes: what the file says of a full run, else the load
+    /// plus about four seconds a repeat for settling and counting.
+    #[must_use]
+    pub fn takes(&self, quick: bool) -> Duration {
+        const AROUND: Duration = Duration::from_secs(4);
+        if let (Some(said), false) = (self.takes, quick) {
+            return said;
+        }
+        let s = self.schedule(quick);
+        (s.warm_up + s.duration + AROUND) * s.repeats * u32::try_from(self.arms.len()).unwrap_or(1)
+    }
+}

@@ -1,0 +1,272 @@
+//! How a figure becomes an interval, and an interval a decision.
+//!
+//! **Three repeats or more.** The interval (95 %) of a figure is Student's t
+//! over its values in the repeats; repeats are what varies independently, so
+//! they are the sample, not the thousands of requests inside one. Between arms
+//! it is Student's t over the *paired differences*: the repeats share seeds, so
+//! what a repeat does to both arms cancels ([`student_t`]).
+//!
+//! **Shares** (success rate, share under a limit) use Clopper–Pearson's exact
+//! binomial interval on the pooled counts, so that "none of 500 failed" is
+//! not "none can fail" ([`clopper_pearson`]). Requests of one repeat share its
+//! fate, so n is first divided by the design effect (the variance between
+//! repeats over the binomial one, at least 1) and, where there is such an
+//! effect, scaled by the squared ratio of t quantiles of Korn and Graubard
+//! ("Confidence intervals for proportions with small expected number of
+//! positive counts", Survey Methodology 24, 1998), since few repeats know
+//! little about their own spread ([`share`]).
+//!
+//! **One or two repeats** (`--quick`). Resampling one-second blocks inside the
+//! run, with replacement, 2 000 times (percentile bootstrap; the seconds of
+//! paired arms are drawn together). That says how steady the figure was in this
+//! run, not how it would differ in another: such verdicts are marked "this run
+//! only" ([`bootstrap`]).
+//!
+//! **The decision** ([`decide`]): interval wholly on the right side of the bound
+//! is a pass, wholly on the wrong side a fail, across it inconclusive.
+
+mod special;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+/// The confidence level of every interval.
+pub const LEVEL: f64 = 0.95;
+
+/// How many resamples the bootstrap draws.
+pub const DRAWS: usize = 2_000;
+
+/// A point estimate with its interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// The estimate itself.
+    pub value: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// Where an interval lies against what was asked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Wholly on the right side.
+    Right,
+    /// Wholly on the wrong side.
+    Wrong,
+    /// Across the bound.
+    Across,
+}
+
+/// The two-sided quantile of Student's t for [`LEVEL`].
+#[must_use]
+pub fn t_two_sided(df: usize) -> f64 {
+    special::t_quantile(0.5 + LEVEL / 2.0, df as f64)
+}
+
+/// Student's t interval of the mean. `None` for fewer than two values or a
+/// value that is no number.
+#[must_use]
+pub fn student_t(values: &[f64]) -> Option<Interval> {
+    let n = values.len();
+    if n < 2 || values.iter().any(|v| !v.is_finite()) {
+        return None;
+    }
+    let half = t_two_sided(n - 1) * (variance(values) / n as f64).sqrt();
+    let value = mean(values);
+    Some(Interval {
+        value,
+        low: value - half,
+        high: value + half,
+    })
+}
+
+/// Clopper–Pearson's exact interval for `k` of `n`, both possibly fractional
+/// after a design effect. `None` without observations.
+#[must_use]
+pub fn clopper_pearson(k: f64, n: f64) -> Option<Interval> {
+    if n.is_nan() || n <= 0.0 || !(0.0..=n).contains(&k) {
+        return None;
+    }
+    let tail = (1.0 - LEVEL) / 2.0;
+    let low = if k <= 0.0 {
+        0.0
+    } else {
+        special::beta_quantile(tail, k, n - k + 1.0)
+    };
+    let high = if k >= n {
+        1.0
+    } else {
+        special::beta_quantile(1.0 - tail, k + 1.0, n - k)
+    };
+    Some(Interval {
+        value: k / n,
+        low,
+        high,
+    })
+}
+
+/// The interval of a share over repeats, each `(k, n)`, and its effective n.
+#[must_use]
+pub fn share(repeats: &[(f64, f64)]) -> Option<(Interval, f64)> {
+    let k: f64 = repeats.iter().map(|r| r.0).sum();
+    let n: f64 = repeats.iter().map(|r| r.1).sum();
+    if n <= 0.0 {
+        return None;
+    }
+    let effective = n / design_effect(repeats, k / n, n);
+    let interval = clopper_pearson(k / n * effective, effective)?;
+    Some((interval, effective))
+}
+
+/// How many times larger the variance of the pooled share is than if every
+/// request were independent; at least 1.
+fn design_effect(repeats: &[(f64, f64)], p: f64, n: f64) -> f64 {
+    let m = repeats.len();
+    let binomial = p * (1.0 - p) / n;
+    if m < 2 || binomial <= 0.0 {
+        return 1.0;
+    }
+    // The ratio estimator's variance over clusters of unequal size (Cochran,
+    // Sampling Techniques, 3rd ed., 3.34).
+    let squares: f64 = repeats
+        .iter()
+        .map(|(k_r, n_r)| (k_r - p * n_r).powi(2))
+        .sum();
+    let between = m as f64 / (m as f64 - 1.0) * squares / (n * n);
+    let effect = between / binomial;
+    if effect <= 1.0 {
+        return 1.0;
+    }
+    let few = t_two_sided(m - 1) / special::t_quantile(0.5 + LEVEL / 2.0, (n - 1.0).max(1.0));
+    effect * few * few
+}
+
+/// The percentile bootstrap over `blocks` one-second blocks: `figure` gets the
+/// drawn block indices. `None` when fewer than two blocks carry the figure.
+#[must_use]
+pub fn bootstrap(
+    blocks: usize,
+    seed: u64,
+    mut figure: impl FnMut(&[usize]) -> Option<f64>,
+) -> Option<Interval> {
+    if blocks < 2 {
+        return None;
+    }
+    let all: Vec<usize> = (0..blocks).collect();
+    let value = figure(&all)?;
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let mut drawn = vec![0; blocks];
+    let mut values = Vec::with_capacity(DRAWS);
+    for _ in 0..DRAWS {
+        drawn.fill_with(|| rng.random_range(0..blocks));
+        // A draw without the figure (no such request in it) says nothing.
+        values.extend(figure(&drawn).filter(|v| v.is_finite()));
+    }
+    if values.len() < DRAWS / 2 {
+        return None;
+    }
+    values.sort_by(f64::total_cmp);
+    let tail = (1.0 - LEVEL) / 2.0;
+    Some(Interval {
+        value,
+        low: quantile(&values, tail),
+        high: quantile(&values, 1.0 - tail),
+    })
+}
+
+/// The decision for "the quantity must lie in `[low, high]`", an end included
+/// when `closed`. One-sided bounds use infinities.
+#[must_use]
+pub fn decide(interval: &Interval, low: f64, high: f64, closed: bool) -> Side {
+    // Rounding in the last digits must not turn 3 = 3 into "across".
+    let slack = 1e-9 * (1.0 + interval.low.abs().max(interval.high.abs()));
+    let above = |x: f64, bound: f64| {
+        if closed {
+            x >= bound - slack
+        } else {
+            x > bound + slack
+        }
+    };
+    let inside = |x: f64| above(x, low) && above(-x, -high);
+    if inside(interval.low) && inside(interval.high) {
+        return Side::Right;
+    }
+    let all_below = !above(interval.high, low);
+    let all_above = !above(-interval.low, -high);
+    if all_below || all_above {
+        Side::Wrong
+    } else {
+        Side::Across
+    }
+}
+
+/// How many more repeats would let a t interval of this spread decide against
+/// `bound`. `None` when more than 200 in all would be needed.
+#[must_use]
+pub fn more_repeats(values: &[f64], bound: f64) -> Option<usize> {
+    if values.len() < 2 {
+        return None;
+    }
+    let gap = (mean(values) - bound).abs();
+    let spread = variance(values).sqrt();
+    (values.len() + 1..=200)
+        .find(|&n| t_two_sided(n - 1) * spread / (n as f64).sqrt() < gap)
+        .map(|n| n - values.len())
+}
+
+/// The same for a share: repeats like these until Clopper–Pearson decides.
+#[must_use]
+pub fn more_repeats_share(k: f64, n: f64, repeats: usize, bound: f64) -> Option<usize> {
+    (repeats + 1..=200)
+        .find(|&m| {
+            let scale = m as f64 / repeats as f64;
+            clopper_pearson(k * scale, n * scale).is_some_and(|i| i.low > bound || i.high < bound)
+        })
+        .map(|m| m - repeats)
+}
+
+/// The smallest count that chance alone exceeds in at most 2.5 % of windows of
+/// `n` trials at probability `p`.
+#[must_use]
+pub fn binomial_limit(n: u64, p: f64) -> u64 {
+    // P(X ≥ k) = I_p(k, n − k + 1).
+    (1..=n)
+        .find(|&k| special::beta_cdf(p, k as f64, (n - k) as f64 + 1.0) <= (1.0 - LEVEL) / 2.0)
+        .unwrap_or(n + 1)
+}
+
+/// Arithmetic mean.
+#[must_use]
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// The middle value (mean of the two middle ones).
+#[must_use]
+pub fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let mid = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(sorted[mid]),
+        _ => Some(0.5 * (sorted[mid - 1] + sorted[mid])),
+    }
+}
+
+fn variance(values: &[f64]) -> f64 {
+    let m = mean(values);
+    values.iter().map(|v| (v - m).powi(2)).sum::<f64>() / (values.len() as f64 - 1.0)
+}
+
+/// Linear interpolation between order statistics (Hyndman and Fan's type 7).
+fn quantile(sorted: &[f64], p: f64) -> f64 {
+    let at = p * (sorted.len() - 1) as f64;
+    let (below, part) = (at.floor() as usize, at.fract());
+    let above = (below + 1).min(sorted.len() - 1);
+    sorted[below] + part * (sorted[above] - sorted[below])
+}
+
+#[cfg(test)]
+mod tests;

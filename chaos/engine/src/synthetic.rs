@@ -1,0 +1,352 @@
+//! Runs of the outage scenario that never were: a model of the shop drives the
+//! reducer, so that statistics, checks and tables can be tested in milliseconds.
+
+use loadtest::{Op, Outcome, Record};
+
+use crate::control::Told;
+use crate::event::{CallRef, Event, Kind};
+use crate::reducer::{Reducer, TrialSpec};
+use crate::runlog::{
+    BreakerState, Entry, Environment, Facts, Header, SCHEMA_VERSION, TrialStart, Usage,
+};
+use crate::scenario::Scenario;
+
+const MS: u64 = 1_000_000;
+const T0: u64 = 5_000_000 * MS;
+
+pub(crate) const OUTAGE: &str = include_str!("../../scenarios/product-outage.toml");
+
+/// What to make, and what to get wrong.
+#[derive(Clone)]
+pub(crate) struct Model {
+    pub source: String,
+    pub quick: bool,
+    pub repeats: u32,
+    /// The arm `fast` has no breaker.
+    pub no_breaker: bool,
+    /// The fault is injected.
+    pub injected: bool,
+    /// The injected fault does nothing.
+    pub idle: bool,
+    /// How long a refusal takes, in milliseconds.
+    pub refusal_ms: u64,
+    /// Orders lost in arm `none`, second repeat.
+    pub lost: u64,
+    /// The second repeat of arm `naive` never counts.
+    pub void: bool,
+    /// The run was stopped.
+    pub stopped: bool,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            source: OUTAGE.to_owned(),
+            quick: false,
+            repeats: 3,
+            no_breaker: false,
+            injected: true,
+            idle: false,
+            refusal_ms: 3,
+            lost: 0,
+            void: false,
+            stopped: false,
+        }
+    }
+}
+
+/// The lines of a whole run.
+pub(crate) fn run(model: &Model) -> Vec<Entry> {
+    let scenario = Scenario::parse(&model.source, "outage.toml").unwrap();
+    let arms: Vec<String> = scenario.arms.iter().map(|a| a.name.clone()).collect();
+    let mut entries = vec![Entry::Run(Box::new(Header {
+        schema_version: SCHEMA_VERSION,
+        scenario: scenario.name.clone(),
+        file: scenario.file.clone(),
+        source: model.source.clone(),
+        seed: 7,
+        quick: model.quick,
+        repeats: model.repeats,
+        arms: arms.clone(),
+        environment: Environment {
+            version: "0.1.0".to_owned(),
+            kind: "embedded".to_owned(),
+            os: "linux x86_64".to_owned(),
+            cores: 2,
+            memory_bytes: Some(1 << 33),
+            started_at: "2026-01-01T00:00:00Z".to_owned(),
+        },
+    }))];
+    let mut trial = 0;
+    for repeat in 1..=model.repeats {
+        for arm in &arms {
+            let void = model.void && repeat == 2 && arm == "naive";
+            for go in 1..=if void { 3 } else { 1 } {
+                let shop = Shop::new(model, &scenario, arm, repeat, trial);
+                entries.extend(shop.trial(go, void));
+                trial += 1;
+            }
+        }
+    }
+    entries.push(Entry::End {
+        stopped: model.stopped.then(|| "cancelled".to_owned()),
+    });
+    entries
+}
+
+struct Shop<'a> {
+    model: &'a Model,
+    arm: &'a str,
+    repeat: u32,
+    reset_ms: u64,
+    at_ms: u64,
+    until_ms: u64,
+    duration_ms: u64,
+    reducer: Reducer,
+    trial: u32,
+    /// The breaker: failures in a row, and until when it is open.
+    in_a_row: u32,
+    open_until_ms: Option<u64>,
+    seq: u64,
+}
+
+impl<'a> Shop<'a> {
+    fn new(m: &'a Model, s: &Scenario, arm: &'a str, repeat: u32, trial: u32) -> Self {
+        let plan = s.schedule(m.quick);
+        let fault = &plan.faults[0];
+        let ms = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap();
+        let reset_ms = ms(s.arm(arm).unwrap().reset(plan.faulted_links()));
+        let faults = if m.injected {
+            vec![("outage".into(), "order-product".into())]
+        } else {
+            vec![]
+        };
+        let reducer = Reducer::new(TrialSpec {
+            trial,
+            t0_ns: T0,
+            warm_up_ns: 3_000 * MS,
+            recovering_ns: (reset_ms + 2_000) * MS,
+            faults,
+        });
+        Self {
+            model: m,
+            arm,
+            repeat,
+            reset_ms,
+            at_ms: ms(fault.at),
+            until_ms: ms(fault.at + fault.lasts),
+            duration_ms: ms(plan.duration),
+            reducer,
+            trial,
+            in_a_row: 0,
+            open_until_ms: None,
+            seq: 0,
+        }
+    }
+
+    fn trial(mut self, go: u32, void: bool) -> Vec<Entry> {
+        let trial = self.trial;
+        let mut out = vec![Entry::Trial(TrialStart {
+            trial,
+            arm: self.arm.to_owned(),
+            repeat: self.repeat,
+            go,
+            seed: u64::from(self.repeat),
+            reset_us: i64::try_from(self.reset_ms * 1_000).unwrap(),
+            policies: Default::default(),
+        })];
+        for ms in (0..self.duration_ms).step_by(10) {
+            if self.model.injected && ms == self.at_ms {
+                self.reducer.inject_begins("outage", T0 + ms * MS);
+                self.reducer
+                    .inject_done("outage", T0 + ms * MS, T0 + (ms + 2) * MS);
+            }
+            if self.model.injected && ms == self.until_ms {
+                self.reducer
+                    .cleared("outage", T0 + ms * MS, T0 + (ms + 2) * MS);
+            }
+            // 20 orders and 50 browses a second, a little apart in each repeat.
+            let shift = u64::from(self.repeat) * 10;
+            if (ms + shift) % 50 == 0 {
+                self.order(ms);
+            }
+            if ms % 20 == 0 {
+                self.request(ms, Op::Browse, 2, Outcome::Ok);
+            }
+            out.extend(self.reducer.tick(T0 + ms * MS));
+        }
+        out.extend(self.reducer.finish(T0 + (self.duration_ms + 5_000) * MS));
+        out.extend(self.ending(void));
+        out
+    }
+
+    fn ending(&self, void: bool) -> Vec<Entry> {
+        let trial = self.trial;
+        let lost = if self.arm == "none" && self.repeat == 2 {
+            self.model.lost
+        } else {
+            0
+        };
+        let usage = Usage {
+            trial,
+            wall_us: 30_000_000,
+            generator_us: 900_000,
+            parts_us: [("order".to_owned(), 2_000_000)].into(),
+            late_p99_us: 800,
+            planned: 2_100,
+            sent: 2_100,
+        };
+        let facts = Facts {
+            acknowledged: 400,
+            listed: 400 - lost,
+            lost_orders: lost,
+            ..Facts::default()
+        };
+        let why = void.then(|| "arrivals were late".to_owned());
+        vec![
+            Entry::Usage(usage),
+            Entry::Facts { trial, facts },
+            Entry::TrialEnd { trial, void: why },
+        ]
+    }
+
+    fn down(&self, ms: u64) -> bool {
+        self.model.injected && !self.model.idle && (self.at_ms..self.until_ms).contains(&ms)
+    }
+
+    fn request(&mut self, ms: u64, op: Op, took_ms: u64, outcome: Outcome) {
+        let scheduled_ns = T0 + ms * MS;
+        self.reducer.record(&Record {
+            index: ms,
+            request_id: format!("{}-{op}-{ms}", self.trial),
+            op,
+            scheduled_ns,
+            started_ns: scheduled_ns,
+            ended_ns: scheduled_ns + took_ms * MS,
+            status: if outcome.is_success() { 200 } else { 503 },
+            outcome,
+            code: None,
+            order_id: None,
+            degraded: false,
+            error: None,
+            sent: true,
+            customer: 1,
+            lines: Vec::new(),
+        });
+    }
+
+    fn tell(&mut self, ms: u64, kind: Kind) {
+        self.seq += 1;
+        let (seq, t_ns) = (self.seq, T0 + ms * MS);
+        self.reducer.told(Told::Event(Event {
+            seq,
+            t_ns,
+            service: "order".to_owned(),
+            kind,
+        }));
+    }
+
+    fn moved(&mut self, ms: u64, from: BreakerState, to: BreakerState) {
+        self.tell(
+            ms,
+            Kind::Breaker {
+                link: "order-product".to_owned(),
+                from,
+                to,
+            },
+        );
+    }
+
+    fn order(&mut self, ms: u64) {
+        let id = format!("{}-order-{ms}", self.trial);
+        let call = CallRef {
+            link: "order-product".to_owned(),
+            request_id: id,
+        };
+        let breaker = self.arm == "fast" && !self.model.no_breaker;
+        let tries = if self.arm == "none" { 1 } else { 3 };
+        let (mut attempts, mut now, mut outcome) = (0, ms, Outcome::Failed);
+        while attempts < tries {
+            if breaker && !self.admits(now) {
+                self.tell(
+                    now,
+                    Kind::Refused {
+                        call: call.clone(),
+                        attempt: attempts + 1,
+                    },
+                );
+                outcome = Outcome::Rejected;
+                break;
+            }
+            attempts += 1;
+            let ok = !self.down(now);
+            let kind = Kind::Attempt {
+                call: call.clone(),
+                attempt: attempts,
+                started_ns: T0 + now * MS,
+                ok,
+                failure: (!ok).then(|| "not_processed".to_owned()),
+                cancelled: false,
+            };
+            self.tell(now + 1, kind);
+            if breaker {
+                self.learn(now + 1, ok);
+            }
+            now += 1;
+            if ok {
+                outcome = Outcome::Ok;
+                break;
+            }
+        }
+        let ended = match outcome {
+            Outcome::Ok => "ok",
+            Outcome::Rejected => "rejected",
+            _ => "failed",
+        };
+        let took = if outcome == Outcome::Rejected {
+            self.model.refusal_ms
+        } else {
+            now - ms + 4
+        };
+        let (outcome_text, started_ns) = (ended.to_owned(), T0 + ms * MS);
+        self.tell(
+            now,
+            Kind::Call {
+                call,
+                outcome: outcome_text,
+                attempts,
+                started_ns,
+            },
+        );
+        self.request(ms, Op::Order, took, outcome);
+    }
+
+    fn admits(&mut self, ms: u64) -> bool {
+        match self.open_until_ms {
+            Some(until) if ms < until => false,
+            Some(_) => {
+                self.moved(ms, BreakerState::Open, BreakerState::HalfOpen);
+                true
+            }
+            None => true,
+        }
+    }
+
+    fn learn(&mut self, ms: u64, ok: bool) {
+        let trial = self.open_until_ms.is_some();
+        self.in_a_row = if ok { 0 } else { self.in_a_row + 1 };
+        if ok && trial {
+            self.open_until_ms = None;
+            self.moved(ms, BreakerState::HalfOpen, BreakerState::Closed);
+        }
+        if !ok && (trial || self.in_a_row == 5) {
+            let from = if trial {
+                BreakerState::HalfOpen
+            } else {
+                BreakerState::Closed
+            };
+            self.open_until_ms = Some(ms + 5_000);
+            self.moved(ms, from, BreakerState::Open);
+        }
+    }
+}
