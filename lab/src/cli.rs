@@ -1,0 +1,236 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// What a user can ask of the lab.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lab",
+    version,
+    about = "Faultline: a real three-service shop that you break on purpose, and that tells you, \
+             with numbers, what your retries, back-off and circuit breakers did.",
+    after_help = "Exit status: 0 all held, 1 a check failed, 2 inconclusive, 3 the lab itself could not run.",
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command; together they choose the lab.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Global {
+    /// Folder of this lab's databases, logs and secrets [default: target/lab]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Move all ports to N…N+63 (the gateway takes N), so that two labs run side by side
+    #[arg(long, global = true, value_name = "N")]
+    pub port_base: Option<u16>,
+    /// Take the parts' programs from here and build nothing
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "LAB_BIN_DIR",
+        hide = true
+    )]
+    pub bin_dir: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build what is stale, start everything, wait for health; Ctrl-C stops all
+    Up(UpArgs),
+    /// Stop the lab that runs with this data folder
+    Down,
+    /// What runs, where, and how healthy (exit 3 when nothing runs)
+    Status(StatusArgs),
+    /// Check this machine: tools, real servers, ports, disk; says how to mend what is missing
+    Doctor,
+    /// Show the logs of the parts
+    Logs(LogsArgs),
+    /// The current code of a 2FA secret, for trying 2FA without a phone
+    Totp {
+        /// The `secret_key` of the 2FA set-up (base32)
+        secret: String,
+    },
+    /// List, check and run scenarios
+    #[command(subcommand)]
+    Chaos(ChaosCommand),
+    /// Open-loop load alone: latency table, HDR histogram file, JSON
+    Load(LoadArgs),
+    /// Run every test that this machine can run, and name what was left out
+    Test(TestArgs),
+    /// List this lab's data and remove it (asks first on a terminal)
+    Clean(CleanArgs),
+    /// Ties a child to its parent's life, then becomes the program (not for people).
+    #[command(name = "__shim", hide = true)]
+    Shim(ShimArgs),
+}
+
+/// `lab up`
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// Remove the databases of this data folder first
+    #[arg(long)]
+    pub fresh: bool,
+    /// Return when all is healthy and leave the lab running (`lab down` stops it)
+    #[arg(long)]
+    pub detach: bool,
+    /// This process is the detached one.
+    #[arg(long, hide = true, conflicts_with = "detach")]
+    pub background: bool,
+}
+
+/// `lab status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Print JSON: {"parts":[{"name","kind","url","grpc","metrics","control","pid","healthy"}]}
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lab logs`
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// gateway, user-service, product-service, order-service or toxiproxy [default: all]
+    pub part: Option<String>,
+    /// Go on with what is written from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How many of the last lines of each part to show
+    #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+    pub lines: usize,
+}
+
+/// `lab chaos …`
+#[derive(Debug, Subcommand)]
+pub enum ChaosCommand {
+    /// Every scenario: name, what it shows, how long it takes
+    List,
+    /// Validate scenario files without running them; errors carry line and column
+    Check {
+        /// Scenario files or names
+        #[arg(required = true, value_name = "FILE")]
+        scenarios: Vec<String>,
+    },
+    /// Run a scenario on a shop of its own, and say whether its checks held
+    Run(RunArgs),
+}
+
+/// `lab chaos run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A scenario's name, a scenario file, or `all`
+    #[arg(value_name = "NAME|FILE|all")]
+    pub scenario: String,
+    /// Run only these arms; checks about others stay undecided, so the run is inconclusive
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub arms: Vec<String>,
+    /// How often to repeat every arm
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeats: Option<u32>,
+    /// Seed of load, jitter and faults; the same seed gives the same requests
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+    /// Shorter phases and fewer repeats, from the file's [quick] table
+    #[arg(long)]
+    pub quick: bool,
+    /// Use the lab that is running instead of a shop of its own
+    #[arg(long)]
+    pub attach: bool,
+    /// Where to write [default: target/lab/runs/<time>-<scenario>]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// `lab load`
+#[derive(Debug, Args)]
+pub struct LoadArgs {
+    /// Requests per second
+    #[arg(long, default_value_t = 50.0, value_name = "R")]
+    pub rate: f64,
+    /// How long to measure
+    #[arg(long, default_value = "30s", value_name = "D", value_parser = humantime::parse_duration)]
+    pub duration: Duration,
+    /// Which shopping mix
+    #[arg(long, default_value = "shopping", value_name = "NAME")]
+    pub mix: String,
+    /// Seed of arrivals and choices
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+    /// Where to write [default: target/lab/runs/<time>-load]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Use the lab that is running instead of a shop of its own
+    #[arg(long)]
+    pub attach: bool,
+}
+
+/// `lab test`
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// lint, unit, conformance, system, scenario [default: all]
+    #[arg(value_name = "PART")]
+    pub parts: Vec<String>,
+    /// Count whatever was left out as a failure
+    #[arg(long)]
+    pub require_all: bool,
+}
+
+/// `lab clean`
+#[derive(Debug, Args)]
+pub struct CleanArgs {
+    /// Also the runs, the shared keys and the data of every other --port-base
+    #[arg(long)]
+    pub all: bool,
+    /// Remove without asking
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// `lab __shim PARENT -- PROGRAM ARGS…`
+#[derive(Debug, Args)]
+pub struct ShimArgs {
+    /// The process that must still be the parent.
+    pub parent: i32,
+    /// The program to become, and its arguments.
+    #[arg(last = true, required = true)]
+    pub program: Vec<std::ffi::OsString>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_lab_is_chosen_before_or_after_the_command() {
+        for line in [
+            ["lab", "--port-base", "30000", "down"],
+            ["lab", "down", "--port-base", "30000"],
+        ] {
+            let cli = Cli::try_parse_from(line).unwrap();
+            assert_eq!(cli.global.port_base, Some(30_000));
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_not_embedded_cannot_be_asked_for_yet() {
+        assert!(Cli::try_parse_from(["lab", "up", "--real"]).is_err());
+    }
+}

@@ -1,0 +1,10 @@
+//! The lab as its users have it: real processes on real ports, killed for real.
+//!
+//! Not part of `cargo test`; `lab test system` runs it, one test at a time. The shop's programs
+//! are taken from `LAB_BIN_DIR`, which `lab test` sets, else from beside `lab`.
+
+mod chaos;
+mod crash;
+mod harness;
+mod readme;
+mod up;
