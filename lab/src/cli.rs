@@ -138,7 +138,7 @@ pub struct RunArgs {
     /// How often to repeat every arm
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub repeats: Option<u32>,
-    /// Seed of load, jitter and faults; the same seed gives the same requests
+    /// Seed of the load; the same seed gives the same requests
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
     /// Shorter phases and fewer repeats, from the file's [quick] table

@@ -168,7 +168,7 @@ impl Registry {
 
     pub(crate) async fn add_toxic(&self, name: &str, body: &[u8]) -> Result<ToxicView> {
         let added = self.with(name, |proxy| proxy.toxics.add(body)).await?;
-        tracing::info!(link = name, toxic = ?added, "toxic added");
+        tracing::info!(link = name, toxic = %shown(&added), "toxic added");
         Ok(added)
     }
 
@@ -181,7 +181,7 @@ impl Registry {
         let updated = self
             .with(name, |proxy| proxy.toxics.update(toxic, body))
             .await?;
-        tracing::info!(link = name, toxic = ?updated, "toxic updated");
+        tracing::info!(link = name, toxic = %shown(&updated), "toxic updated");
         Ok(updated)
     }
 
@@ -195,6 +195,11 @@ impl Registry {
         let mut proxies = self.proxies.lock().await;
         act(proxies.get_mut(name).ok_or(Error::ProxyNotFound)?)
     }
+}
+
+/// A toxic as the API shows it, for the log.
+fn shown(toxic: &ToxicView) -> String {
+    serde_json::to_string(toxic).unwrap_or_default()
 }
 
 fn described_list(body: &[u8]) -> Result<Vec<Described>> {

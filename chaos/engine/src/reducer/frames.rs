@@ -83,7 +83,10 @@ impl Frames {
         let (counts, outcomes, took) = self.link(place, &call.link);
         counts.calls += 1;
         counts.tried += u64::from(call.tried);
-        took.record_ns(call.ended_ns.saturating_sub(call.started_ns));
+        // A call whose caller left took no time that means anything.
+        if call.outcome != "cancelled" {
+            took.record_ns(call.ended_ns.saturating_sub(call.started_ns));
+        }
         match call.outcome.as_str() {
             "ok" => outcomes.ok += 1,
             "degraded" => outcomes.degraded += 1,

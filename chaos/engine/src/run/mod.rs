@@ -101,7 +101,9 @@ fn header(scenario: &Scenario, target: &Target, plan: &Plan) -> Entry {
     Entry::Run(Box::new(Header {
         schema_version: SCHEMA_VERSION,
         scenario: scenario.name.clone(),
-        file: scenario.file.clone(),
+        file: std::path::Path::new(&scenario.file)
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
         source: scenario.source.clone(),
         seed: plan.seed,
         quick: plan.quick,

@@ -20,7 +20,7 @@ pub(super) fn read(c: &mut Collector<'_>, table: &Table<'_, '_>) -> Vec<Arm> {
         if !is_name(&name.value) {
             c.error(
                 name.span.clone(),
-                "an arm's name has letters, digits and inner hyphens only",
+                "an arm's name has letters, digits, underscores and inner hyphens only, and begins with a letter",
             );
         }
         match value.get_ref().as_table() {

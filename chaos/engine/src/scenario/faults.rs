@@ -74,7 +74,7 @@ fn fault_name(c: &mut Collector<'_>, name: &At<String>, is_new: bool) {
     if !arms::is_name(&name.value) {
         c.error(
             name.span.clone(),
-            "a fault's name has letters, digits and inner hyphens only",
+            "a fault's name has letters, digits, underscores and inner hyphens only, and begins with a letter",
         );
     } else if checks::RESERVED.contains(&name.value.as_str()) {
         c.error(

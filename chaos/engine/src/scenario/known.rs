@@ -30,15 +30,11 @@ pub const PARTS: [&str; 4] = [
     "order-service",
 ];
 
-/// Toxiproxy's toxics with their attributes.
-pub const TOXICS: [(&str, &[&str]); 7] = [
+/// The toxics of the fault proxy with their attributes.
+pub const TOXICS: [(&str, &[&str]); 3] = [
     ("latency", &["latency", "jitter"]),
-    ("bandwidth", &["rate"]),
-    ("slow_close", &["delay"]),
     ("timeout", &["timeout"]),
     ("reset_peer", &["timeout"]),
-    ("slicer", &["average_size", "size_variation", "delay"]),
-    ("limit_data", &["bytes"]),
 ];
 
 /// Whether traffic of a request can be seen on this link: its caller reports

@@ -58,6 +58,12 @@ fn read(c: &mut Collector<'_>, document: &Spanned<DeTable<'_>>) -> Option<Scenar
     let mut root = Table::new(document.get_ref(), 0..1, "the scenario");
     version(c, &mut root);
     let name = root.need_text(c, "name");
+    if let Some(name) = name.as_ref().filter(|name| !arms::is_name(&name.value)) {
+        c.error(
+            name.span.clone(),
+            "a scenario's name has letters, digits, underscores and inner hyphens only, and begins with a letter",
+        );
+    }
     let shows = root.need_text(c, "shows");
     let hypothesis = root.need_text(c, "hypothesis");
     let takes = root.duration(c, "takes").map(|d| d.value);

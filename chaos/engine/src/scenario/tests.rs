@@ -39,7 +39,7 @@ fn the_outage_scenario_reads_as_written() {
     let s = outage();
     assert_eq!(s.name, "product-outage");
     assert!(s.warnings.is_empty(), "{:?}", s.warnings);
-    assert_eq!(s.full.repeats, 3);
+    assert_eq!(s.full.repeats, 4);
     assert_eq!(
         s.arms.iter().map(|a| a.name.as_str()).collect::<Vec<_>>(),
         ["none", "naive", "fast"]
@@ -59,7 +59,7 @@ fn the_outage_scenario_reads_as_written() {
         (1, Duration::from_secs(6))
     );
     assert_eq!(quick.streams, s.full.streams);
-    assert_eq!(s.takes(false), Duration::from_secs(360));
+    assert_eq!(s.takes(false), Duration::from_secs(420));
     // Every phase fits: cleared + reset + 2 s comes before the end of the load.
     for plan in [&s.full, quick] {
         let cleared = plan.faults[0].at + plan.faults[0].lasts;
@@ -104,8 +104,8 @@ fn a_misspelt_metric_has_line_column_and_suggestion() {
 fn unknown_names_get_suggestions() {
     for (from, to, want) in [
         (
-            "takes = \"6m\"",
-            "takse = \"6m\"",
+            "takes = \"7m\"",
+            "takse = \"7m\"",
             "unknown key in the scenario: `takse`; did you mean `takes`?",
         ),
         ("rate = 20", "rte = 20\nrate = 20", "did you mean `rate`?"),
@@ -175,7 +175,7 @@ fn values_that_make_no_sense_are_refused() {
             "schema_version = 2",
             "this engine reads 1",
         ),
-        ("repeats = 3", "repeats = 0", "from 1 to 200"),
+        ("repeats = 4", "repeats = 0", "from 1 to 200"),
         ("rate = 20", "rate = 0", "above zero"),
         (
             "rate = 20",
@@ -238,7 +238,7 @@ fn all_problems_are_told_at_once() {
 
 #[test]
 fn broken_toml_has_a_place() {
-    let (line, column, text) = error("repeats = 3", "repeats = ");
+    let (line, column, text) = error("repeats = 4", "repeats = ");
     assert!(text.starts_with("not TOML: "), "{text}");
     assert_eq!(line, place_of("repeats = ", OUTAGE).0);
     assert!(column > 1);
