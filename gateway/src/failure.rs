@@ -1,16 +1,16 @@
 //! When an answer counts as a failure of the service behind.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use http::StatusCode;
+use http::{StatusCode, header};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Error;
 use kit::ApiError;
-use resilience::{CallError, Classify, FailureKind};
+use resilience::{CallError, Classify, FailureKind, Pushback};
 
 /// A failed attempt: no answer, or one that speaks against the service.
 #[derive(Debug)]
@@ -72,6 +72,17 @@ impl Classify for Failure {
             Self::Unreachable(_) => FailureKind::NotProcessed,
             Self::Broken(_) => FailureKind::Unavailable,
         }
+    }
+
+    /// `Retry-After` in seconds (RFC 9110, section 10.2.3). A date is read as nothing said: the
+    /// services don't send one.
+    fn pushback(&self) -> Option<Pushback> {
+        let Self::Answer(answer) = self else {
+            return None;
+        };
+        let seconds = answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
+        let seconds = seconds.trim().parse().ok()?;
+        Some(Pushback::Wait(Duration::from_secs(seconds)))
     }
 
     fn code(&self) -> &str {

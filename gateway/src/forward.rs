@@ -15,7 +15,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use kit::{ApiError, Ctx, http as rules};
-use resilience::{Attempt, Call, Slot};
+use resilience::{Attempt, Call, Slot, priority::Priority};
 
 use crate::{
     failure::Failure,
@@ -27,7 +27,6 @@ use crate::{
 const POOL_IDLE: Duration = Duration::from_secs(15);
 const CONNECT: Duration = Duration::from_secs(1);
 
-const PRIORITY: HeaderName = HeaderName::from_static("x-request-priority");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -122,7 +121,9 @@ async fn pass(services: &Services, request: Request) -> Result<Response, ApiErro
         .await
         .map_err(body_error)?;
     let uri = uri(&target.base, &parts.uri)?;
-    let headers = headers(&parts, &ctx);
+    let mut headers = headers(&parts, &ctx);
+    let priority = priority(&parts, route.upstream, &ctx);
+    put(&mut headers, rules::PRIORITY, priority.as_str());
     let call = Call {
         method: route.prefix,
         request_id: &ctx.request_id,
@@ -175,7 +176,6 @@ fn headers(parts: &Parts, ctx: &Ctx) -> HeaderMap {
     remove_hop_by_hop(&mut headers);
     if !ctx.trusted {
         headers.remove(rules::LAB_TOKEN);
-        headers.remove(PRIORITY);
         headers.remove(FORWARDED_FOR);
     }
     headers.remove(rules::DEADLINE);
@@ -191,6 +191,16 @@ fn headers(parts: &Parts, ctx: &Ctx) -> HeaderMap {
     put(&mut headers, FORWARDED_PROTO, "http");
     put(&mut headers, rules::REQUEST_ID, &ctx.request_id);
     headers
+}
+
+/// Under overload an order that somebody wants to pay for goes before everything else. The lab's
+/// load may say otherwise.
+fn priority(parts: &Parts, upstream: Upstream, ctx: &Ctx) -> Priority {
+    match upstream {
+        _ if ctx.trusted && parts.headers.contains_key(rules::PRIORITY) => ctx.priority,
+        Upstream::Order if parts.method == Method::POST => Priority::CriticalPlus,
+        _ => Priority::default(),
+    }
 }
 
 fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {

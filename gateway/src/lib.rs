@@ -74,6 +74,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     };
     Ok(Server::new(&config.common)
         .rest(routes)
+        .edge()
         .slots(slots)
         .limits(limits)
         .start()

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::simulate::SimulateArgs;
+
 /// What a user can ask of the lab.
 #[derive(Debug, Parser)]
 #[command(
@@ -65,6 +67,11 @@ pub enum Command {
     /// List, check and run scenarios
     #[command(subcommand)]
     Chaos(ChaosCommand),
+    /// Policies of the running lab by hand: which sits in each slot, and another in its place
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// The same policy code in virtual time: what takes hours takes seconds, and repeats exactly
+    Simulate(SimulateArgs),
     /// Open-loop load alone: latency table, HDR histogram file, JSON
     Load(LoadArgs),
     /// Run every test that this machine can run, and name what was left out
@@ -150,6 +157,37 @@ pub struct RunArgs {
     /// Where to write [default: target/lab/runs/<time>-<scenario>]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// `lab policy …`
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Every slot with its policy and where its breaker, budget or limit stands; one with all fields
+    Show(ShowPolicyArgs),
+    /// Put another policy into a slot; no call is lost
+    Set(SetPolicyArgs),
+}
+
+/// `lab policy show`
+#[derive(Debug, Args)]
+pub struct ShowPolicyArgs {
+    /// A slot, such as order-product or product.server [default: all]
+    pub slot: Option<String>,
+    /// Print JSON: each slot's policy with all its fields
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lab policy set`
+#[derive(Debug, Args)]
+pub struct SetPolicyArgs {
+    /// The slot, such as order-product or product.server
+    pub slot: String,
+    /// A preset's name, or a policy as JSON (a list of {"weight", "policy"} splits the traffic)
+    pub policy: String,
+    /// Changes of the preset, such as breaker=off or retry.max_attempts=4
+    #[arg(value_name = "FIELD=VALUE")]
+    pub changes: Vec<String>,
 }
 
 /// `lab load`

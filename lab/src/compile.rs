@@ -89,8 +89,9 @@ pub async fn programs(
     }
     match &place.root {
         Some(root) => {
-            let packages = PROGRAMS.iter().flat_map(|name| ["-p", name]);
-            build(root, packages, progress).await
+            // The whole workspace, as `cargo lab` and the tests select it: another selection means
+            // another set of features, and with it minutes of building the same again.
+            build(root, ["--workspace", "--bins"], progress).await
         }
         None => {
             let exe = std::env::current_exe().context("where is the lab's own program?")?;

@@ -15,11 +15,13 @@ mod load;
 mod logs;
 mod parts;
 mod place;
+mod policy;
 mod ports;
 mod progress;
 mod secrets;
 mod shim;
 mod shop;
+mod simulate;
 mod state;
 mod status;
 mod supervisor;
@@ -95,6 +97,8 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
         Command::Load(args) => Box::pin(load::run(&spawner, global, &args)).await,
         Command::Test(args) => testing::run(global, &args).await,
         Command::Clean(args) => clean::run(&place()?, &args),
+        Command::Simulate(args) => simulate::run(args),
+        Command::Policy(command) => policy::run(&place()?, &command).await,
         Command::Logs(args) => logs::show(&place()?, &args).await,
         Command::Totp { secret } => totp::run(&secret),
         Command::Shim(args) => shim::run(&args).map(|()| Exit::Held),

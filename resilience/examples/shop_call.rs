@@ -61,7 +61,8 @@ impl Observer for Printer {
 }
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
-async fn main() {
+pub async fn main() {
+    let mut answered = false;
     let start = Instant::now();
     let slot = Slot::new(
         SlotName::new("order-product", "order", "product"),
@@ -87,6 +88,7 @@ async fn main() {
                 }
             })
             .await;
+        answered = answer.is_ok();
         let shown = answer.map_or_else(|error| error.to_string(), ToOwned::to_owned);
         println!(
             "{:7.3} s  call {number} ends: {shown}",
@@ -94,4 +96,5 @@ async fn main() {
         );
         sleep(Duration::from_secs(4)).await;
     }
+    assert!(answered, "the dependency is back, and so are the calls");
 }

@@ -52,6 +52,20 @@ pub enum Verdict {
 }
 
 impl FailureKind {
+    /// Every kind, in the order of declaration.
+    pub const ALL: [Self; 10] = [
+        Self::NotProcessed,
+        Self::Unavailable,
+        Self::Timeout,
+        Self::Aborted,
+        Self::Exhausted,
+        Self::Internal,
+        Self::Unknown,
+        Self::DataLoss,
+        Self::Caller,
+        Self::Cancelled,
+    ];
+
     /// Whether an attempt that failed like this may be repeated. `idempotent`: the method is, or
     /// carries an idempotency key.
     pub fn retryable(self, idempotent: bool) -> bool {
@@ -124,27 +138,14 @@ pub trait Classify {
 mod tests {
     use super::*;
 
-    const ALL: [FailureKind; 10] = [
-        FailureKind::NotProcessed,
-        FailureKind::Unavailable,
-        FailureKind::Timeout,
-        FailureKind::Aborted,
-        FailureKind::Exhausted,
-        FailureKind::Internal,
-        FailureKind::Unknown,
-        FailureKind::DataLoss,
-        FailureKind::Caller,
-        FailureKind::Cancelled,
-    ];
-
     #[test]
     fn only_a_request_that_was_not_processed_is_repeated_blindly() {
-        let blindly: Vec<_> = ALL
+        let blindly: Vec<_> = FailureKind::ALL
             .into_iter()
             .filter(|kind| kind.retryable(false))
             .collect();
         assert_eq!(blindly, [FailureKind::NotProcessed]);
-        let idempotent: Vec<_> = ALL
+        let idempotent: Vec<_> = FailureKind::ALL
             .into_iter()
             .filter(|kind| kind.retryable(true))
             .collect();
@@ -164,7 +165,7 @@ mod tests {
     fn the_callers_fault_is_a_success_and_a_cancellation_nothing() {
         assert_eq!(FailureKind::Caller.verdict(), Verdict::Success);
         assert_eq!(FailureKind::Cancelled.verdict(), Verdict::Nothing);
-        let failures = ALL
+        let failures = FailureKind::ALL
             .into_iter()
             .filter(|kind| kind.verdict() == Verdict::Failure)
             .count();
@@ -173,7 +174,7 @@ mod tests {
 
     #[test]
     fn names_are_the_serialised_ones() {
-        for kind in ALL {
+        for kind in FailureKind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         }
     }

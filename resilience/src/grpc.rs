@@ -9,6 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 use crate::failure::{Classify, FailureKind, Pushback};
 
@@ -47,9 +48,13 @@ impl Classify for Status {
         code_name(code)
     }
 
-    /// `grpc-retry-pushback-ms`. A value that is no natural number means: don't (gRFC A6).
+    /// `grpc-retry-pushback-ms`; a value that is no natural number means: don't (gRFC A6). Where a
+    /// server doesn't send it, `google.rpc.RetryInfo` of the rich error model says the same.
     fn pushback(&self) -> Option<Pushback> {
-        let value = self.metadata().get(PUSHBACK)?;
+        let Some(value) = self.metadata().get(PUSHBACK) else {
+            let info = self.get_details_retry_info()?;
+            return info.retry_delay.map(Pushback::Wait);
+        };
         let millis = value.to_str().ok().and_then(|text| text.parse().ok());
         Some(millis.map_or(Pushback::Never, |ms| {
             Pushback::Wait(Duration::from_millis(ms))
@@ -300,5 +305,9 @@ mod tests {
         assert_eq!(with("-1"), Some(Pushback::Never));
         assert_eq!(with("soon"), Some(Pushback::Never));
         assert_eq!(Status::unavailable("busy").pushback(), None);
+        let wait = Duration::from_millis(40);
+        let details = tonic_types::ErrorDetails::with_retry_info(Some(wait));
+        let rich = Status::with_error_details(Code::Unavailable, "busy", details);
+        assert_eq!(rich.pushback(), Some(Pushback::Wait(wait)));
     }
 }

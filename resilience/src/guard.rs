@@ -26,18 +26,18 @@ pub(crate) struct CallGuard<'a> {
 }
 
 impl<'a> CallGuard<'a> {
-    pub(crate) fn start(slot: &'a Slot, active: &Active, call: Call<'a>) -> Self {
+    pub(crate) fn start(slot: &'a Slot, active: &'a Active, call: Call<'a>) -> Self {
         let span = tracing::info_span!(
             "call",
             link = slot.name(),
             method = call.method,
-            policy = %active.policy.preset,
+            policy = active.label,
             attempts = field::Empty,
             outcome = field::Empty,
         );
         Self {
             slot,
-            call: call.id(),
+            call: call.id(&active.label),
             started: Instant::now(),
             span,
             attempts: 0,
@@ -56,7 +56,7 @@ impl<'a> CallGuard<'a> {
 
 impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
-        self.span.record("attempts", self.attempts);
+        self.span.record("attempts", i64::from(self.attempts));
         self.span.record("outcome", self.outcome.as_str());
         self.slot.tell(&Event::Call {
             slot: self.slot.names(),
@@ -94,6 +94,7 @@ impl<'a> AttemptGuard<'a> {
         active: &'a Arc<Active>,
         call: CallId<'a>,
         number: u32,
+        hedge: bool,
         permit: Option<Permit>,
         span: Span,
     ) -> Self {
@@ -101,6 +102,7 @@ impl<'a> AttemptGuard<'a> {
             slot: slot.names(),
             call,
             attempt: number,
+            hedge,
         });
         let started = Instant::now();
         Self {
@@ -115,6 +117,11 @@ impl<'a> AttemptGuard<'a> {
         }
     }
 
+    /// When it began.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
     /// The attempt ran to its end.
     pub(crate) fn end(mut self, end: End<'_>) {
         self.conclude(end, false);
@@ -126,12 +133,13 @@ impl<'a> AttemptGuard<'a> {
         self.record_in_span(end, cancelled);
         let permit = self.permit.take();
         let (slot, active) = (self.slot, self.active);
+        let ended = Instant::now();
         let event = Event::Attempt {
             slot: slot.names(),
             call: self.call,
             attempt: self.number,
             started: self.started,
-            ended: Instant::now(),
+            ended,
             ok: end.failure.is_none() && !cancelled,
             status: end.status,
             failure: end.failure,
@@ -139,11 +147,10 @@ impl<'a> AttemptGuard<'a> {
         };
         slot.in_order(active, || {
             slot.tell(&event);
-            let transition = permit.and_then(|permit| match end.failure {
-                _ if cancelled => None,
-                None => permit.success(),
-                Some(failure) => permit.record(failure.verdict()),
-            });
+            // A permit dropped unrecorded says that its attempt was cancelled.
+            let permit = permit.filter(|_| !cancelled);
+            let took = ended - self.started;
+            let transition = permit.and_then(|permit| permit.record_timed(end.failure, took));
             if let Some(transition) = transition {
                 slot.tell_transition(active, transition);
             }

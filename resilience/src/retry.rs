@@ -52,6 +52,8 @@ pub enum Stop {
     Pushback,
     /// The wait would end after the deadline.
     Deadline,
+    /// The budget over all calls is spent.
+    Budget,
 }
 
 impl Stop {
@@ -63,6 +65,7 @@ impl Stop {
             Self::MaxAttempts => "max_attempts",
             Self::Pushback => "pushback",
             Self::Deadline => "deadline",
+            Self::Budget => "budget",
         }
     }
 }

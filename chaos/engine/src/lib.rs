@@ -40,7 +40,7 @@ pub mod verdict;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use error::EngineError;
 pub use progress::{Progress, Silent, Stage, Update};
-pub use result::RunResult;
+pub use result::{RunResult, VoidTrial};
 pub use run::{Options, run};
 pub use scenario::Scenario;
 pub use target::Target;

@@ -55,6 +55,8 @@ pub struct Trial {
     pub ended: bool,
     /// Why it doesn't count.
     pub void: Option<String>,
+    /// The preconditions that it doesn't meet, if that is why.
+    pub preconditions: Vec<String>,
 }
 
 /// Requests of one kind.
@@ -140,12 +142,15 @@ impl Run {
         }
     }
 
-    /// The trials that count for an arm, by repeat.
+    /// The trials that count for an arm, by repeat: of the tries at each, the first
+    /// that isn't void.
     #[must_use]
     pub fn counted(&self, arm: &str) -> Vec<&Trial> {
         let counts = |t: &&Trial| t.start.arm == arm && t.ended && t.void.is_none();
         let mut found: Vec<&Trial> = self.trials.iter().filter(counts).collect();
+        // Stable, so that tries stay in their order.
         found.sort_by_key(|t| t.start.repeat);
+        found.dedup_by_key(|t| t.start.repeat);
         found
     }
 }
@@ -168,7 +173,18 @@ impl Trial {
             facts: None,
             ended: false,
             void: None,
+            preconditions: Vec::new(),
         }
+    }
+
+    /// A trial from its own lines, the first of which begins it.
+    pub(crate) fn from_entries(entries: &[Entry]) -> Option<Self> {
+        let (Entry::Trial(start), rest) = entries.split_first()? else {
+            return None;
+        };
+        let mut trial = Self::new(start.clone());
+        rest.iter().for_each(|entry| trial.feed(entry));
+        Some(trial)
     }
 
     fn feed(&mut self, entry: &Entry) {
@@ -215,9 +231,14 @@ impl Trial {
             }
             Entry::Usage(usage) => self.usage = Some(usage.clone()),
             Entry::Facts { facts, .. } => self.facts = Some(*facts),
-            Entry::TrialEnd { void, .. } => {
+            Entry::TrialEnd {
+                void,
+                preconditions,
+                ..
+            } => {
                 self.ended = true;
                 self.void.clone_from(void);
+                self.preconditions.clone_from(preconditions);
             }
             _ => {}
         }

@@ -56,11 +56,11 @@ pub enum Update {
         arm: String,
         /// The repeat, from 1.
         repeat: u32,
-        /// How many trials are done.
+        /// How many trials count so far; void tries don't move it.
         done: u32,
         /// How many there are in all.
         of: u32,
-        /// Which go at this repeat, from 1.
+        /// Which try at this repeat, from 1.
         go: u32,
     },
     /// A trial has come to a stage.

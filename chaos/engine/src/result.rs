@@ -1,5 +1,7 @@
 //! The result of a run, folded from its run log and from nothing else.
 
+mod void;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::checks::{self, ArmTrials, CheckResult, Measurements};
+use crate::checks::{ArmTrials, CheckResult, Measurements};
 use crate::error::EngineError;
 use crate::figures::{Figures, Total, window_of};
 use crate::measure::{Run, Trial};
@@ -15,6 +17,7 @@ use crate::runlog::{self, Entry, Environment, Phase, SCHEMA_VERSION};
 use crate::scenario::{RECOVERY_GRACE, Scenario};
 use crate::stats;
 use crate::verdict::{self, Verdict};
+pub use void::VoidTrial;
 
 /// What a run came to. `result.json` is this, serialised.
 #[derive(Clone, Debug, Serialize)]
@@ -43,6 +46,8 @@ pub struct RunResult {
     pub verdict: Verdict,
     /// Why it is inconclusive, where that is not a check's doing.
     pub reasons: Vec<String>,
+    /// The trials that don't count, in the order in which they were run.
+    pub void_trials: Vec<VoidTrial>,
     /// Where the files are.
     #[serde(skip)]
     pub dir: PathBuf,
@@ -71,7 +76,7 @@ pub struct RepeatResult {
     pub repeat: u32,
     /// The seed of its load, the same in every arm.
     pub seed: u64,
-    /// Why earlier goes at it were void.
+    /// Why earlier tries at it were void.
     pub void: Vec<String>,
     /// The figures over all phases.
     pub total: Total,
@@ -180,13 +185,14 @@ impl Fold<'_> {
             duration_s: self.duration_s(),
             seed: header.seed,
         };
+        let void_trials = void::trials(self.run);
         let checks: Vec<CheckResult> = scenario
             .checks
             .iter()
-            .map(|c| checks::evaluate(&c.under(header.quick), &data))
+            .map(|c| void::decided(&c.under(header.quick), &data, &void_trials))
             .collect();
         let verdicts: Vec<Verdict> = checks.iter().map(|c| c.verdict).collect();
-        let (void, not_acted) = (self.void(), self.not_acted());
+        let (void, not_acted) = (void::reasons(self.run), self.not_acted());
         let timeline = &scenario.schedule(header.quick).faults;
         RunResult {
             schema_version: SCHEMA_VERSION,
@@ -205,6 +211,7 @@ impl Fold<'_> {
             checks,
             verdict: verdict::decide(&void, &not_acted, &verdicts),
             reasons: [void, not_acted].concat(),
+            void_trials,
             dir: PathBuf::new(),
             run: self.run.clone(),
         }
@@ -301,30 +308,6 @@ impl Fold<'_> {
                 .map(|(part, us)| (part.clone(), share(*us)))
                 .collect(),
         }
-    }
-
-    /// Why the run did not measure what it should have.
-    fn void(&self) -> Vec<String> {
-        let header = &self.run.header;
-        let mut why = Vec::new();
-        if let Some(stopped) = &self.run.stopped {
-            why.push(format!("the run was stopped: {stopped}"));
-        } else if !self.run.complete {
-            why.push("the run log has no end: the lab was killed".to_owned());
-        }
-        for arm in &header.arms {
-            let counted = self.run.counted(arm).len();
-            if counted < header.repeats as usize {
-                let mut of_arm = self.run.trials.iter().rev().filter(|t| t.start.arm == *arm);
-                let because = of_arm.find_map(|t| t.void.clone());
-                let because = because.unwrap_or_else(|| "the others were not run".to_owned());
-                let repeats = header.repeats;
-                why.push(format!(
-                    "{arm}: {counted} of {repeats} repeats count; {because}"
-                ));
-            }
-        }
-        why
     }
 
     /// Faults that are declared and that nothing proves to have acted.

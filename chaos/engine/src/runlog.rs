@@ -4,7 +4,7 @@
 //!
 //! Times are whole microseconds from second 0 of the repeat (`t_us`; negative in
 //! the warm-up), so that nothing is lost in writing and reading. A `trial` is one
-//! go at one repeat of one arm; a void trial is followed by another. Several
+//! try at one repeat of one arm; a void one is followed by another. Several
 //! frames may carry the same second: they add up.
 
 mod entry;
@@ -17,7 +17,9 @@ pub use entry::*;
 
 use crate::error::EngineError;
 
-/// The version of the run log and of `result.json`.
+/// The version of the run log and of `result.json`. A field more doesn't change it:
+/// readers pass over what they don't know, and what a log doesn't have is read as
+/// none of it.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Writes a run log.

@@ -3,6 +3,7 @@
 
 use loadtest::{Op, Outcome, Record};
 
+use crate::checks::{Check, precondition};
 use crate::control::Told;
 use crate::event::{CallRef, Event, Kind};
 use crate::reducer::{Reducer, TrialSpec};
@@ -34,6 +35,9 @@ pub(crate) struct Model {
     pub lost: u64,
     /// The second repeat of arm `naive` never counts.
     pub void: bool,
+    /// In so many tries at the second repeat of `naive` a request before the fault
+    /// fails, and everything after it.
+    pub stumbles: u32,
     /// The run was stopped.
     pub stopped: bool,
 }
@@ -50,6 +54,7 @@ impl Default for Model {
             refusal_ms: 3,
             lost: 0,
             void: false,
+            stumbles: 0,
             stopped: false,
         }
     }
@@ -80,10 +85,14 @@ pub(crate) fn run(model: &Model) -> Vec<Entry> {
     let mut trial = 0;
     for repeat in 1..=model.repeats {
         for arm in &arms {
-            let void = model.void && repeat == 2 && arm == "naive";
-            for go in 1..=if void { 3 } else { 1 } {
-                let shop = Shop::new(model, &scenario, arm, repeat, trial);
-                entries.extend(shop.trial(go, void));
+            let second_naive = repeat == 2 && arm == "naive";
+            let stumbles = if second_naive { model.stumbles } else { 0 };
+            let void = model.void && second_naive;
+            for go in 1..=if void { 3 } else { (stumbles + 1).min(3) } {
+                let mut shop = Shop::new(model, &scenario, arm, repeat, trial);
+                shop.stumbles = go <= stumbles;
+                let kept = shop.trial(go, void);
+                entries.extend(judged(kept, &scenario.checks));
                 trial += 1;
             }
         }
@@ -92,6 +101,25 @@ pub(crate) fn run(model: &Model) -> Vec<Entry> {
         stopped: model.stopped.then(|| "cancelled".to_owned()),
     });
     entries
+}
+
+/// A trial with its preconditions decided, as a run does when it is over.
+fn judged(mut trial: Vec<Entry>, checks: &[Check]) -> Vec<Entry> {
+    let measured = crate::measure::Trial::from_entries(&trial).unwrap();
+    let broken = precondition::broken(checks, &measured);
+    if let (
+        Some(b),
+        Some(Entry::TrialEnd {
+            void,
+            preconditions,
+            ..
+        }),
+    ) = (broken.first(), trial.last_mut())
+    {
+        *void = Some(format!("precondition {}: {}", b.id, b.why));
+        preconditions.push(b.id.clone());
+    }
+    trial
 }
 
 struct Shop<'a> {
@@ -108,6 +136,7 @@ struct Shop<'a> {
     in_a_row: u32,
     open_until_ms: Option<u64>,
     seq: u64,
+    stumbles: bool,
 }
 
 impl<'a> Shop<'a> {
@@ -141,6 +170,7 @@ impl<'a> Shop<'a> {
             in_a_row: 0,
             open_until_ms: None,
             seq: 0,
+            stumbles: false,
         }
     }
 
@@ -171,7 +201,9 @@ impl<'a> Shop<'a> {
                 self.order(ms);
             }
             if ms % 20 == 0 {
-                self.request(ms, Op::Browse, 2, Outcome::Ok);
+                let sick = self.stumbles && (ms == 5_000 || ms > self.at_ms);
+                let outcome = if sick { Outcome::Failed } else { Outcome::Ok };
+                self.request(ms, Op::Browse, 2, outcome);
             }
             out.extend(self.reducer.tick(T0 + ms * MS));
         }
@@ -206,7 +238,11 @@ impl<'a> Shop<'a> {
         vec![
             Entry::Usage(usage),
             Entry::Facts { trial, facts },
-            Entry::TrialEnd { trial, void: why },
+            Entry::TrialEnd {
+                trial,
+                void: why,
+                preconditions: Vec::new(),
+            },
         ]
     }
 

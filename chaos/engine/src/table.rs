@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::checks::{CheckResult, Metric, Selector, Window};
 use crate::figures::window_of;
 use crate::measure::{Tally, Trial};
-use crate::result::{ArmResult, RunResult};
+use crate::result::{ArmResult, RunResult, VoidTrial};
 use crate::runlog::Phase;
 use crate::verdict::Verdict;
 
@@ -66,6 +66,7 @@ pub(crate) fn render(result: &RunResult) -> String {
     for arm in &result.arms {
         arm_line(&mut out, result, arm);
     }
+    void(&mut out, &result.void_trials);
     out.push('\n');
     checks(&mut out, result);
     legend(&mut out, result);
@@ -259,6 +260,27 @@ fn breaker_words(trials: &[&Trial], link: &str) -> String {
     )
 }
 
+/// The trials that were run again, and why. What stayed void is in the headline.
+fn void(out: &mut String, trials: &[VoidTrial]) {
+    let again: Vec<&VoidTrial> = trials.iter().filter(|v| v.run_again).collect();
+    let line = |v: &VoidTrial| {
+        let again = match v.number {
+            1 => String::new(),
+            n => format!(", try {n}"),
+        };
+        format!("{}, repeat {}{again}: {}", v.arm, v.repeat, v.reason)
+    };
+    match again.as_slice() {
+        [] => {}
+        [one] => say!(out, "  1 trial was void and was run again: {}", line(one)),
+        all => {
+            let n = all.len();
+            say!(out, "  {n} trials were void and were run again:");
+            all.iter().for_each(|v| say!(out, "    {}", line(v)));
+        }
+    }
+}
+
 fn checks(out: &mut String, result: &RunResult) {
     let width = result
         .checks
@@ -287,12 +309,12 @@ fn checks(out: &mut String, result: &RunResult) {
 }
 
 fn evidence(check: &CheckResult) -> String {
-    let note = if check.this_run_only {
-        " (this run only)"
-    } else {
-        ""
+    let (role, note) = match (check.precondition, check.this_run_only) {
+        (true, _) => ("precondition: ", ""),
+        (false, true) => ("", " (this run only)"),
+        (false, false) => ("", ""),
     };
-    format!("{}{note}", check.evidence)
+    format!("{role}{}{note}", check.evidence)
 }
 
 fn legend(out: &mut String, result: &RunResult) {

@@ -70,9 +70,7 @@ impl Watcher for Watch<'_> {
                 self.progress.detail(&line);
             }
             Update::Void { why, again } => {
-                let then = if *again { "; trying again" } else { "" };
-                self.progress
-                    .say(&format!("{} does not count: {why}{then}", now.trial));
+                self.progress.say(&void(&now.trial, why, *again));
             }
             Update::Counted => {}
         }
@@ -113,6 +111,15 @@ impl Now {
     }
 }
 
+fn void(trial: &str, why: &str, again: bool) -> String {
+    let then = if again {
+        "is void and is run again"
+    } else {
+        "does not count"
+    };
+    format!("{trial} {then}: {why}")
+}
+
 fn words(phase: Phase) -> &'static str {
     match phase {
         Phase::WarmUp => "warming up",
@@ -134,6 +141,20 @@ fn breaker(state: BreakerState) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_void_trial_is_told_with_what_comes_of_it() {
+        let (trial, why) = (
+            "[2 of 12] naive, repeat 1",
+            "precondition healthy-before: unsuccessful 1, expected 0",
+        );
+        assert_eq!(
+            void(trial, why, true),
+            "[2 of 12] naive, repeat 1 is void and is run again: \
+             precondition healthy-before: unsuccessful 1, expected 0"
+        );
+        assert!(void(trial, "cancelled", false).ends_with("does not count: cancelled"));
+    }
 
     #[test]
     fn a_second_is_told_with_what_is_known_of_it() {

@@ -52,6 +52,7 @@ fn foreign(bench: &Bench<'_>, line: &str) -> Command {
 async fn lint(bench: &Bench<'_>, tally: &mut Tally) -> Result<()> {
     const CLIPPY: &str = "clippy --release --workspace --lib --bins --tests --benches --examples \
                           --test system -- -D warnings";
+    const DOCS: &str = "doc --release --workspace --lib --no-deps --quiet";
     const FOREIGN: &str = "clippy --all-targets -- -D warnings";
     if which("cargo-fmt").is_some() {
         check("cargo fmt", cargo(bench, "fmt --all --check"), tally).await?;
@@ -69,6 +70,9 @@ async fn lint(bench: &Bench<'_>, tally: &mut Tally) -> Result<()> {
     }
     if which("cargo-clippy").is_some() {
         check("cargo clippy", cargo(bench, CLIPPY), tally).await?;
+        let mut docs = cargo(bench, DOCS);
+        docs.env("RUSTDOCFLAGS", "-D warnings");
+        check("cargo doc", docs, tally).await?;
         match why_no_foreign_client() {
             None => check("cargo clippy (conformance)", foreign(bench, FOREIGN), tally).await?,
             Some(why) => tally.leave_out("cargo clippy (conformance)", why),

@@ -6,6 +6,8 @@
 
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "metrics")]
+mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,8 @@ use tokio::time::Instant;
 use crate::breaker::Transition;
 use crate::call::{Outcome, Reason};
 use crate::failure::FailureKind;
+use crate::priority::Priority;
+use crate::server::ShedReason;
 use crate::slot::SlotName;
 
 #[cfg(feature = "metrics")]
@@ -37,6 +41,9 @@ pub struct CallId<'a> {
     pub method: &'a str,
     /// The request.
     pub request_id: &'a str,
+    /// The label of the policy it goes by: its preset's name, with a number after it when a split
+    /// has it more than once.
+    pub policy: &'a str,
 }
 
 /// One decision.
@@ -51,6 +58,8 @@ pub enum Event<'a> {
         call: CallId<'a>,
         /// 1 for the first.
         attempt: u32,
+        /// Whether it is the second copy of a slow one, and no retry.
+        hedge: bool,
     },
     /// An attempt ended.
     Attempt {
@@ -113,19 +122,110 @@ pub enum Event<'a> {
         /// When it ended.
         ended: Instant,
     },
+    /// A second copy of a slow attempt begins; its [`AttemptStarted`](Self::AttemptStarted) follows.
+    Hedge {
+        /// Where.
+        slot: &'a SlotName,
+        /// The call.
+        call: CallId<'a>,
+        /// The second copy's number.
+        attempt: u32,
+        /// How long the first had had.
+        after: Duration,
+    },
+    /// The second copy answered first.
+    HedgeWon {
+        /// Where.
+        slot: &'a SlotName,
+        /// The call.
+        call: CallId<'a>,
+        /// The second copy's number.
+        attempt: u32,
+    },
+    /// What is left in a budget, after an attempt.
+    Budget {
+        /// Where.
+        slot: &'a SlotName,
+        /// Which policy's.
+        policy: &'a str,
+        /// See [`Budget::left`](crate::budget::Budget::left).
+        left: f64,
+    },
     /// A breaker changed its state.
     Breaker {
         /// Where.
         slot: &'a SlotName,
+        /// Which policy's.
+        policy: &'a str,
         /// From what to what.
         transition: Transition,
     },
     /// A policy took effect with fresh state (its breaker closed): at the slot's creation, by a
-    /// swap, or by a reset.
+    /// swap, or by a reset. Of a split, each is told.
     Policy {
         /// Where.
         slot: &'a SlotName,
+        /// The policy's label.
+        policy: &'a str,
+    },
+    /// A server's policy took effect with fresh state.
+    ServerPolicy {
+        /// Where.
+        slot: &'a SlotName,
         /// The policy's preset.
+        policy: &'a str,
+        /// Its limit on concurrent work; `None` without one.
+        limit: Option<u32>,
+    },
+    /// A server let a request in. Each is followed by exactly one [`Finished`](Self::Finished).
+    Admitted {
+        /// Where.
+        slot: &'a SlotName,
+        /// The request.
+        call: CallId<'a>,
+        /// How long it waited in the queue.
+        waited: Duration,
+        /// How much it matters.
+        priority: Priority,
+        /// Requests under way, this one included.
+        inflight: u32,
+        /// The limit on them now; `None` without one.
+        limit: Option<u32>,
+    },
+    /// A server refused a request.
+    Shed {
+        /// Where.
+        slot: &'a SlotName,
+        /// The request.
+        call: CallId<'a>,
+        /// How much it matters.
+        priority: Priority,
+        /// Why.
+        reason: ShedReason,
+        /// When it may be worth coming back.
+        retry_after: Duration,
+    },
+    /// The work on a request that a server had let in ended.
+    Finished {
+        /// Where.
+        slot: &'a SlotName,
+        /// The request.
+        call: CallId<'a>,
+        /// How long it was under way, the wait in the queue not included.
+        took: Duration,
+        /// Whether it was for nobody: the caller went, or the deadline passed, before it ended.
+        wasted: bool,
+        /// Requests still under way.
+        inflight: u32,
+        /// The limit on them now; `None` without one.
+        limit: Option<u32>,
+    },
+    /// A policy was replaced: its state means nothing any more. Told before those that take its
+    /// place.
+    PolicyGone {
+        /// Where.
+        slot: &'a SlotName,
+        /// The policy's label.
         policy: &'a str,
     },
 }
@@ -139,8 +239,16 @@ impl<'a> Event<'a> {
             | Self::Wait { slot, .. }
             | Self::Refused { slot, .. }
             | Self::Call { slot, .. }
+            | Self::Hedge { slot, .. }
+            | Self::HedgeWon { slot, .. }
+            | Self::Budget { slot, .. }
             | Self::Breaker { slot, .. }
-            | Self::Policy { slot, .. } => slot,
+            | Self::Policy { slot, .. }
+            | Self::PolicyGone { slot, .. }
+            | Self::ServerPolicy { slot, .. }
+            | Self::Admitted { slot, .. }
+            | Self::Shed { slot, .. }
+            | Self::Finished { slot, .. } => slot,
         }
     }
 }

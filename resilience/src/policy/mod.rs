@@ -7,27 +7,37 @@
 //! let policy: resilience::Policy = serde_json::from_str(r#"{
 //!     "preset": "fast", "deadline": "1s", "attempt_timeout": "250ms",
 //!     "retry": {"max_attempts": 3, "base": "50ms", "multiplier": 2.0, "cap": "1s", "jitter": "full"},
-//!     "breaker": {"kind": "consecutive", "failures": 5, "reset": "5s", "trials": 1, "successes": 1}
+//!     "budget": {"kind": "ratio", "ratio": 0.2, "ttl": "10s", "min_per_second": 1.0},
+//!     "hedge": "off", "throttle": "off", "breaker": "off", "breaker_around": "attempt",
+//!     "bulkhead": {"max_concurrent": 100, "max_waiting": 0, "max_wait": "0s"}
 //! }"#)?;
-//! assert_eq!(policy, resilience::preset::get("fast").unwrap());
+//! assert_eq!(policy.retry, resilience::preset::fast().retry);
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 //!
-//! What people write is rather a [`PolicySpec`]: a preset's name, or a preset with changes.
+//! What people write is rather a [`PolicySpec`]: a preset's name, or a preset with changes; and for
+//! a slot a [`SlotSpec`]: one of those, or several with weights.
 
+pub(crate) mod fields;
 mod read;
-mod spec;
+pub(crate) mod spec;
+mod split;
+pub(crate) mod validate;
 pub(crate) mod wire;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backoff::Jitter;
 use crate::breaker::BreakerConfig;
+use crate::budget::BudgetConfig;
+use crate::bulkhead::BulkheadConfig;
+use crate::hedge::HedgeConfig;
 use crate::retry::RetryConfig;
+use crate::throttle::ThrottleConfig;
 
 pub use spec::PolicySpec;
+pub use split::{SlotSpec, Weighted};
 
 /// The longest duration a policy may hold: a year. Longer is a mistake, and would overflow clocks.
 pub const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3_600);
@@ -50,9 +60,37 @@ pub struct Policy {
     /// Further attempts.
     #[serde(serialize_with = "wire::or_off")]
     pub retry: Option<RetryConfig>,
+    /// What bounds further attempts, hedges included, over all calls.
+    #[serde(serialize_with = "wire::or_off")]
+    pub budget: Option<BudgetConfig>,
+    /// A second copy of a slow call.
+    #[serde(serialize_with = "wire::or_off")]
+    pub hedge: Option<HedgeConfig>,
+    /// Adaptive throttling at the caller.
+    #[serde(serialize_with = "wire::or_off")]
+    pub throttle: Option<ThrottleConfig>,
     /// The circuit breaker.
     #[serde(serialize_with = "wire::or_off")]
     pub breaker: Option<BreakerConfig>,
+    /// What the breaker sees: attempts, or whole calls.
+    pub breaker_around: BreakerAround,
+    /// How many calls may be under way at once.
+    #[serde(serialize_with = "wire::or_off")]
+    pub bulkhead: Option<BulkheadConfig>,
+}
+
+/// On which side of the retry the breaker stands.
+///
+/// People argue about it. Around each *attempt* (the default here and in resilience4j) it learns
+/// fastest and stops retries of a call that has begun; around the *call* it sees only what retries
+/// could not mend, so it opens later and spares callers nothing while it learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerAround {
+    /// Inside the retry.
+    Attempt,
+    /// Outside of it.
+    Call,
 }
 
 /// Why a policy can't be had.
@@ -67,6 +105,18 @@ pub enum PolicyError {
         /// The nearest one there is.
         suggestion: Option<String>,
         /// All there are.
+        known: Vec<&'static str>,
+    },
+    /// There is such a preset, but for the other end of a link.
+    #[error("preset `{name}` is {belongs}; {here} are: {}", .known.join(", "))]
+    OtherEnd {
+        /// The name asked for.
+        name: String,
+        /// Whose it is: `a server's` or `a caller's`.
+        belongs: &'static str,
+        /// Whose were asked for: `a server's presets` or `a caller's presets`.
+        here: &'static str,
+        /// All there are of those.
         known: Vec<&'static str>,
     },
     /// There is no field of that name.
@@ -102,7 +152,7 @@ fn did_you_mean(suggestion: Option<&str>) -> String {
 }
 
 impl PolicyError {
-    fn invalid(path: &str, problem: impl Into<String>) -> Self {
+    pub(crate) fn invalid(path: &str, problem: impl Into<String>) -> Self {
         Self::Invalid {
             path: path.to_owned(),
             problem: problem.into(),
@@ -112,7 +162,7 @@ impl PolicyError {
     /// The field it is about (`preset` for an unknown preset).
     pub fn path(&self) -> &str {
         match self {
-            Self::UnknownPreset { .. } => "preset",
+            Self::UnknownPreset { .. } | Self::OtherEnd { .. } => "preset",
             Self::UnknownField { path, .. }
             | Self::Missing { path }
             | Self::Invalid { path, .. } => path,
@@ -126,86 +176,6 @@ impl TryFrom<serde_json::Value> for Policy {
     fn try_from(value: serde_json::Value) -> Result<Self, PolicyError> {
         read::policy(&value)
     }
-}
-
-impl Policy {
-    /// Checks every field. A policy that was read is valid already; one put together or changed by
-    /// hand may not be.
-    ///
-    /// # Errors
-    /// [`PolicyError::Invalid`], naming the first field that is wrong.
-    pub fn validate(&self) -> Result<(), PolicyError> {
-        if let Some(deadline) = self.deadline {
-            positive("deadline", deadline)?;
-        }
-        if let Some(limit) = self.attempt_timeout {
-            positive("attempt_timeout", limit)?;
-        }
-        self.retry.as_ref().map_or(Ok(()), validate_retry)?;
-        self.breaker.as_ref().map_or(Ok(()), validate_breaker)
-    }
-}
-
-fn validate_retry(retry: &RetryConfig) -> Result<(), PolicyError> {
-    if !(1..=MAX_ATTEMPTS).contains(&retry.max_attempts) {
-        let problem = format!("must be 1 to {MAX_ATTEMPTS}, is {}", retry.max_attempts);
-        return Err(PolicyError::invalid("retry.max_attempts", problem));
-    }
-    at_most_a_year("retry.base", retry.base)?;
-    at_most_a_year("retry.cap", retry.cap)?;
-    if !(retry.multiplier >= 1.0 && retry.multiplier.is_finite()) {
-        let problem = format!("must be at least 1, is {}", retry.multiplier);
-        return Err(PolicyError::invalid("retry.multiplier", problem));
-    }
-    if retry.cap < retry.base {
-        let base = humantime::format_duration(retry.base);
-        let problem = format!("must be at least `retry.base` ({base})");
-        return Err(PolicyError::invalid("retry.cap", problem));
-    }
-    match retry.jitter {
-        Jitter::Proportional(r) if !(0.0..=1.0).contains(&r) => Err(PolicyError::invalid(
-            "retry.jitter.proportional",
-            format!("must be 0 to 1, is {r}"),
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn validate_breaker(breaker: &BreakerConfig) -> Result<(), PolicyError> {
-    let BreakerConfig::Consecutive {
-        failures,
-        reset,
-        trials,
-        successes,
-    } = *breaker;
-    positive("breaker.reset", reset)?;
-    at_least_one("breaker.failures", failures)?;
-    at_least_one("breaker.trials", trials)?;
-    at_least_one("breaker.successes", successes)
-}
-
-fn at_least_one(path: &str, count: u32) -> Result<(), PolicyError> {
-    if count == 0 {
-        return Err(PolicyError::invalid(path, "must be at least 1"));
-    }
-    Ok(())
-}
-
-fn positive(path: &str, duration: Duration) -> Result<(), PolicyError> {
-    if duration.is_zero() {
-        return Err(PolicyError::invalid(path, "must be longer than zero"));
-    }
-    at_most_a_year(path, duration)
-}
-
-fn at_most_a_year(path: &str, duration: Duration) -> Result<(), PolicyError> {
-    if duration > MAX_DURATION {
-        return Err(PolicyError::invalid(
-            path,
-            "must not be longer than 365 days",
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

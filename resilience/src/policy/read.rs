@@ -1,21 +1,89 @@
-//! Reads a policy from a value, by hand: a derived reader can name neither the way to a field nor
-//! the name that was probably meant.
+//! Reads a caller's policy from a value. Every field must be there: a policy that depends on a
+//! default elsewhere can't be read by itself.
 
-use std::time::Duration;
+use serde_json::Value;
 
-use serde_json::{Map, Value};
-
-use super::{Policy, PolicyError, wire::OFF};
+use super::fields::{Fields, duration, join, unknown_value};
+use super::{BreakerAround, Policy, PolicyError};
 use crate::backoff::Jitter;
-use crate::breaker::BreakerConfig;
+use crate::breaker::{BreakerConfig, FailureSet, Rule};
+use crate::budget::BudgetConfig;
+use crate::bulkhead::BulkheadConfig;
+use crate::failure::FailureKind;
+use crate::hedge::HedgeConfig;
 use crate::retry::RetryConfig;
+use crate::throttle::ThrottleConfig;
 
-const POLICY: &[&str] = &["preset", "deadline", "attempt_timeout", "retry", "breaker"];
+const POLICY: &[&str] = &[
+    "preset",
+    "deadline",
+    "attempt_timeout",
+    "retry",
+    "budget",
+    "hedge",
+    "throttle",
+    "breaker",
+    "breaker_around",
+    "bulkhead",
+];
 const RETRY: &[&str] = &["max_attempts", "base", "multiplier", "cap", "jitter"];
-const CONSECUTIVE: &[&str] = &["kind", "failures", "reset", "trials", "successes"];
-const KINDS: &[&str] = &["consecutive"];
 const JITTERS: &[&str] = &["none", "full", "equal", "decorrelated"];
 const PROPORTIONAL: &[&str] = &["proportional"];
+const AROUND: &[&str] = &["attempt", "call"];
+const BULKHEAD: &[&str] = &["max_concurrent", "max_waiting", "max_wait"];
+const THROTTLE: &[&str] = &["k", "window"];
+const BUDGETS: &[(&str, &[&str])] = &[
+    ("throttle", &["max_tokens", "token_ratio"]),
+    ("ratio", &["ratio", "ttl", "min_per_second"]),
+    (
+        "bucket",
+        &[
+            "capacity",
+            "retry_cost",
+            "timeout_cost",
+            "deposit",
+            "refund",
+        ],
+    ),
+    ("active", &["share", "min"]),
+];
+const HEDGES: &[(&str, &[&str])] = &[
+    ("fixed", &["delay"]),
+    ("percentile", &["percentile", "min_samples", "floor"]),
+];
+const RATES: [&str; 3] = ["failure_rate", "slow_rate", "slow_after"];
+const BREAKERS: &[(&str, &[&str])] = &[
+    ("consecutive", &["failures"]),
+    (
+        "count_window",
+        &["calls", "min_calls", RATES[0], RATES[1], RATES[2]],
+    ),
+    (
+        "time_window",
+        &["window", "min_calls", RATES[0], RATES[1], RATES[2]],
+    ),
+];
+const ANY_BREAKER: &[&str] = &[
+    "reset",
+    "growth",
+    "max_reset",
+    "trials",
+    "successes",
+    "counts",
+];
+
+/// What a breaker can count: everything but a cancellation, which says nothing.
+pub(super) const COUNTABLE: [FailureKind; 9] = [
+    FailureKind::NotProcessed,
+    FailureKind::Unavailable,
+    FailureKind::Timeout,
+    FailureKind::Aborted,
+    FailureKind::Exhausted,
+    FailureKind::Internal,
+    FailureKind::Unknown,
+    FailureKind::DataLoss,
+    FailureKind::Caller,
+];
 
 pub(super) fn policy(value: &Value) -> Result<Policy, PolicyError> {
     let fields = Fields::new("", value, POLICY)?;
@@ -24,7 +92,12 @@ pub(super) fn policy(value: &Value) -> Result<Policy, PolicyError> {
         deadline: fields.or_off("deadline", duration)?,
         attempt_timeout: fields.or_off("attempt_timeout", duration)?,
         retry: fields.or_off("retry", retry)?,
+        budget: fields.or_off("budget", budget)?,
+        hedge: fields.or_off("hedge", hedge)?,
+        throttle: fields.or_off("throttle", throttle)?,
         breaker: fields.or_off("breaker", breaker)?,
+        breaker_around: around(fields.text("breaker_around")?)?,
+        bulkhead: fields.or_off("bulkhead", bulkhead)?,
     };
     policy.validate()?;
     Ok(policy)
@@ -34,9 +107,9 @@ fn retry(path: &str, value: &Value) -> Result<RetryConfig, PolicyError> {
     let fields = Fields::new(path, value, RETRY)?;
     Ok(RetryConfig {
         max_attempts: fields.count("max_attempts")?,
-        base: fields.with("base", duration)?,
-        multiplier: fields.with("multiplier", number)?,
-        cap: fields.with("cap", duration)?,
+        base: fields.duration("base")?,
+        multiplier: fields.number("multiplier")?,
+        cap: fields.duration("cap")?,
         jitter: fields.with("jitter", jitter)?,
     })
 }
@@ -57,149 +130,137 @@ fn jitter(path: &str, value: &Value) -> Result<Jitter, PolicyError> {
         },
         _ => {
             let fields = Fields::new(path, value, PROPORTIONAL)?;
-            fields
-                .with("proportional", number)
-                .map(Jitter::Proportional)
+            fields.number("proportional").map(Jitter::Proportional)
         }
     }
+}
+
+fn budget(path: &str, value: &Value) -> Result<BudgetConfig, PolicyError> {
+    let (kind, fields) = Fields::of_kind(path, value, BUDGETS, &[])?;
+    Ok(match kind {
+        "throttle" => BudgetConfig::Throttle {
+            max_tokens: fields.number("max_tokens")?,
+            token_ratio: fields.number("token_ratio")?,
+        },
+        "ratio" => BudgetConfig::Ratio {
+            ratio: fields.number("ratio")?,
+            ttl: fields.duration("ttl")?,
+            min_per_second: fields.number("min_per_second")?,
+        },
+        "bucket" => BudgetConfig::Bucket {
+            capacity: fields.number("capacity")?,
+            retry_cost: fields.number("retry_cost")?,
+            timeout_cost: fields.number("timeout_cost")?,
+            deposit: fields.number("deposit")?,
+            refund: fields.flag("refund")?,
+        },
+        _ => BudgetConfig::Active {
+            share: fields.number("share")?,
+            min: fields.count("min")?,
+        },
+    })
+}
+
+fn hedge(path: &str, value: &Value) -> Result<HedgeConfig, PolicyError> {
+    let (kind, fields) = Fields::of_kind(path, value, HEDGES, &[])?;
+    Ok(match kind {
+        "fixed" => HedgeConfig::Fixed {
+            delay: fields.duration("delay")?,
+        },
+        _ => HedgeConfig::Percentile {
+            percentile: fields.number("percentile")?,
+            min_samples: fields.count("min_samples")?,
+            floor: fields.duration("floor")?,
+        },
+    })
+}
+
+fn throttle(path: &str, value: &Value) -> Result<ThrottleConfig, PolicyError> {
+    let fields = Fields::new(path, value, THROTTLE)?;
+    Ok(ThrottleConfig {
+        k: fields.number("k")?,
+        window: fields.duration("window")?,
+    })
 }
 
 fn breaker(path: &str, value: &Value) -> Result<BreakerConfig, PolicyError> {
-    let kind = Fields::new(path, value, CONSECUTIVE)?;
-    match kind.text("kind")? {
-        "consecutive" => Ok(BreakerConfig::Consecutive {
-            failures: kind.count("failures")?,
-            reset: kind.with("reset", duration)?,
-            trials: kind.count("trials")?,
-            successes: kind.count("successes")?,
-        }),
-        other => Err(unknown_value(&join(path, "kind"), other, KINDS, "")),
+    let (kind, fields) = Fields::of_kind(path, value, BREAKERS, ANY_BREAKER)?;
+    Ok(BreakerConfig {
+        rule: rule(kind, &fields)?,
+        reset: fields.duration("reset")?,
+        growth: fields.number("growth")?,
+        max_reset: fields.duration("max_reset")?,
+        trials: fields.count("trials")?,
+        successes: fields.count("successes")?,
+        counts: fields.with("counts", counts)?,
+    })
+}
+
+fn rule(kind: &str, fields: &Fields<'_>) -> Result<Rule, PolicyError> {
+    if kind == "consecutive" {
+        return Ok(Rule::Consecutive {
+            failures: fields.count("failures")?,
+        });
     }
-}
-
-fn duration(path: &str, value: &Value) -> Result<Duration, PolicyError> {
-    let expected = "expected a duration such as \"250ms\"";
-    let Value::String(text) = value else {
-        return Err(PolicyError::invalid(
-            path,
-            format!("{expected}, found {value}"),
-        ));
-    };
-    humantime::parse_duration(text)
-        .map_err(|e| PolicyError::invalid(path, format!("{expected}, found \"{text}\" ({e})")))
-}
-
-fn number(path: &str, value: &Value) -> Result<f64, PolicyError> {
-    value
-        .as_f64()
-        .ok_or_else(|| PolicyError::invalid(path, format!("expected a number, found {value}")))
-}
-
-fn unknown_value(path: &str, found: &str, known: &[&str], more: &str) -> PolicyError {
-    let suggestion = nearest(found, known)
-        .map(|n| format!(", did you mean \"{n}\"?"))
-        .unwrap_or_default();
-    let problem = format!(
-        "unknown value \"{found}\"{suggestion}; expected: {}{more}",
-        known.join(", ")
-    );
-    PolicyError::invalid(path, problem)
-}
-
-/// A map whose fields are all known ones.
-struct Fields<'a> {
-    path: &'a str,
-    map: &'a Map<String, Value>,
-}
-
-impl<'a> Fields<'a> {
-    fn new(
-        path: &'a str,
-        value: &'a Value,
-        known: &'static [&'static str],
-    ) -> Result<Self, PolicyError> {
-        let Value::Object(map) = value else {
-            let path = if path.is_empty() { "policy" } else { path };
-            return Err(PolicyError::invalid(
-                path,
-                format!("expected a map, found {value}"),
-            ));
-        };
-        for field in map.keys() {
-            if !known.contains(&field.as_str()) {
-                return Err(PolicyError::UnknownField {
-                    path: join(path, field),
-                    suggestion: nearest(field, known),
-                    known: known.to_vec(),
-                });
-            }
+    let min_calls = fields.count("min_calls")?;
+    let failure_rate = fields.number("failure_rate")?;
+    let slow_rate = fields.number("slow_rate")?;
+    let slow_after = fields.duration("slow_after")?;
+    Ok(if kind == "count_window" {
+        Rule::CountWindow {
+            calls: fields.count("calls")?,
+            min_calls,
+            failure_rate,
+            slow_rate,
+            slow_after,
         }
-        Ok(Self { path, map })
-    }
-
-    fn with<T>(
-        &self,
-        field: &str,
-        read: impl FnOnce(&str, &Value) -> Result<T, PolicyError>,
-    ) -> Result<T, PolicyError> {
-        let path = join(self.path, field);
-        match self.map.get(field) {
-            Some(value) => read(&path, value),
-            None => Err(PolicyError::Missing { path }),
-        }
-    }
-
-    fn or_off<T>(
-        &self,
-        field: &str,
-        read: impl FnOnce(&str, &Value) -> Result<T, PolicyError>,
-    ) -> Result<Option<T>, PolicyError> {
-        self.with(field, |path, value| match value {
-            Value::String(word) if word == OFF => Ok(None),
-            value => read(path, value).map(Some),
-        })
-    }
-
-    fn text(&self, field: &str) -> Result<&'a str, PolicyError> {
-        match self.map.get(field) {
-            Some(Value::String(text)) => Ok(text),
-            Some(other) => {
-                let problem = format!("expected text, found {other}");
-                Err(PolicyError::invalid(&join(self.path, field), problem))
-            }
-            None => Err(PolicyError::Missing {
-                path: join(self.path, field),
-            }),
-        }
-    }
-
-    fn count(&self, field: &str) -> Result<u32, PolicyError> {
-        self.with(field, |path, value| {
-            value
-                .as_u64()
-                .and_then(|n| u32::try_from(n).ok())
-                .ok_or_else(|| {
-                    PolicyError::invalid(path, format!("expected a whole number, found {value}"))
-                })
-        })
-    }
-}
-
-fn join(path: &str, field: &str) -> String {
-    if path.is_empty() {
-        field.to_owned()
     } else {
-        format!("{path}.{field}")
+        Rule::TimeWindow {
+            window: fields.duration("window")?,
+            min_calls,
+            failure_rate,
+            slow_rate,
+            slow_after,
+        }
+    })
+}
+
+fn counts(path: &str, value: &Value) -> Result<FailureSet, PolicyError> {
+    let names = COUNTABLE.map(FailureKind::as_str);
+    let Value::Array(wanted) = value else {
+        let problem = format!("expected a list of {}, found {value}", names.join(", "));
+        return Err(PolicyError::invalid(path, problem));
+    };
+    let mut set = FailureSet::EMPTY;
+    for (i, name) in wanted.iter().enumerate() {
+        let found = name.as_str().unwrap_or_default();
+        let kind = COUNTABLE.into_iter().find(|kind| kind.as_str() == found);
+        match kind {
+            Some(kind) => set.insert(kind),
+            None => return Err(unknown_value(&format!("{path}[{i}]"), found, &names, "")),
+        }
+    }
+    Ok(set)
+}
+
+fn around(name: &str) -> Result<BreakerAround, PolicyError> {
+    match name {
+        "attempt" => Ok(BreakerAround::Attempt),
+        "call" => Ok(BreakerAround::Call),
+        other => Err(unknown_value(
+            &join("", "breaker_around"),
+            other,
+            AROUND,
+            "",
+        )),
     }
 }
 
-/// The known name that was probably meant, if any is near enough.
-pub(super) fn nearest(found: &str, known: &[&str]) -> Option<String> {
-    let found = found.to_ascii_lowercase();
-    known
-        .iter()
-        .map(|name| (strsim::jaro_winkler(&found, name), *name))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, name)| name.to_owned())
+fn bulkhead(path: &str, value: &Value) -> Result<BulkheadConfig, PolicyError> {
+    let fields = Fields::new(path, value, BULKHEAD)?;
+    Ok(BulkheadConfig {
+        max_concurrent: fields.count("max_concurrent")?,
+        max_waiting: fields.count("max_waiting")?,
+        max_wait: fields.duration("max_wait")?,
+    })
 }

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::read::{self, nearest};
+use super::fields::nearest;
+use super::read;
 use super::{Policy, PolicyError};
-use crate::preset;
+use crate::{preset, server};
 
 /// A policy as written in scenario files and sent to the control API: `"fast"`, or
 /// `{"preset": "fast", "breaker": "off", "retry": {"max_attempts": 4}}`.
@@ -56,18 +57,28 @@ impl PolicySpec {
     /// An unknown preset or field, with the name that was probably meant, or a value that a field
     /// can't have, with the way to the field.
     pub fn resolve(&self) -> Result<Policy, PolicyError> {
-        let preset = preset::get(&self.preset).ok_or_else(|| PolicyError::UnknownPreset {
-            name: self.preset.clone(),
-            suggestion: nearest(&self.preset, preset::names()),
-            known: preset::names().to_vec(),
-        })?;
+        let preset = preset::get(&self.preset).ok_or_else(|| self.unknown())?;
         if self.is_plain() {
             return Ok(preset);
         }
-        let mut value = serde_json::to_value(&preset)
-            .map_err(|e| PolicyError::invalid("preset", e.to_string()))?;
-        merge(&mut value, &Value::Object(self.changes.clone()));
-        read::policy(&value)
+        read::policy(&changed(&preset, &self.changes)?)
+    }
+
+    fn unknown(&self) -> PolicyError {
+        let known = preset::names().to_vec();
+        if server::preset::names().contains(&self.preset.as_str()) {
+            return PolicyError::OtherEnd {
+                name: self.preset.clone(),
+                belongs: "a server's",
+                here: "a caller's presets",
+                known,
+            };
+        }
+        PolicyError::UnknownPreset {
+            name: self.preset.clone(),
+            suggestion: nearest(&self.preset, &known),
+            known,
+        }
     }
 }
 
@@ -80,15 +91,9 @@ impl From<&str> for PolicySpec {
 impl From<&Policy> for PolicySpec {
     /// The spec that lists every field of `policy`.
     fn from(policy: &Policy) -> Self {
-        let mut changes = match serde_json::to_value(policy) {
-            Ok(Value::Object(fields)) => fields,
-            // A policy is always a map: its writer has no other case.
-            _ => Map::new(),
-        };
-        changes.remove("preset");
         Self {
             preset: policy.preset.clone(),
-            changes,
+            changes: fields_of(policy),
         }
     }
 }
@@ -97,36 +102,69 @@ impl TryFrom<Value> for PolicySpec {
     type Error = PolicyError;
 
     fn try_from(value: Value) -> Result<Self, PolicyError> {
-        let mut changes = match value {
-            Value::String(name) => return Ok(Self::preset(name)),
-            Value::Object(fields) => fields,
-            other => {
-                let problem = format!("expected a preset's name or a map, found {other}");
-                return Err(PolicyError::invalid("policy", problem));
-            }
-        };
-        match changes.remove("preset") {
-            Some(Value::String(preset)) => Ok(Self { preset, changes }),
-            Some(other) => Err(PolicyError::invalid(
-                "preset",
-                format!("expected a name, found {other}"),
-            )),
-            None => Err(PolicyError::Missing {
-                path: "preset".to_owned(),
-            }),
-        }
+        let (preset, changes) = parse(value)?;
+        Ok(Self { preset, changes })
     }
 }
 
 impl From<PolicySpec> for Value {
     fn from(spec: PolicySpec) -> Self {
-        if spec.changes.is_empty() {
-            return Self::String(spec.preset);
-        }
-        let mut fields = spec.changes;
-        fields.insert("preset".to_owned(), Self::String(spec.preset));
-        Self::Object(fields)
+        write(spec.preset, spec.changes)
     }
+}
+
+/// A spec's two parts: the preset's name, and the changes to it.
+pub(crate) fn parse(value: Value) -> Result<(String, Map<String, Value>), PolicyError> {
+    let mut changes = match value {
+        Value::String(name) => return Ok((name, Map::new())),
+        Value::Object(fields) => fields,
+        other => {
+            let problem = format!("expected a preset's name or a map, found {other}");
+            return Err(PolicyError::invalid("policy", problem));
+        }
+    };
+    match changes.remove("preset") {
+        Some(Value::String(preset)) => Ok((preset, changes)),
+        Some(other) => Err(PolicyError::invalid(
+            "preset",
+            format!("expected a name, found {other}"),
+        )),
+        None => Err(PolicyError::Missing {
+            path: "preset".to_owned(),
+        }),
+    }
+}
+
+/// The reverse of [`parse`]: a name alone when nothing is changed.
+pub(crate) fn write(preset: String, changes: Map<String, Value>) -> Value {
+    if changes.is_empty() {
+        return Value::String(preset);
+    }
+    let mut fields = changes;
+    fields.insert("preset".to_owned(), Value::String(preset));
+    Value::Object(fields)
+}
+
+/// The fields of a whole policy as changes to its preset.
+pub(crate) fn fields_of(policy: &impl Serialize) -> Map<String, Value> {
+    let mut fields = match serde_json::to_value(policy) {
+        Ok(Value::Object(fields)) => fields,
+        // A policy is always a map: its writer has no other case.
+        _ => Map::new(),
+    };
+    fields.remove("preset");
+    fields
+}
+
+/// `preset` as written, with `changes` merged in field by field.
+pub(crate) fn changed(
+    preset: &impl Serialize,
+    changes: &Map<String, Value>,
+) -> Result<Value, PolicyError> {
+    let mut value =
+        serde_json::to_value(preset).map_err(|e| PolicyError::invalid("preset", e.to_string()))?;
+    merge(&mut value, &Value::Object(changes.clone()));
+    Ok(value)
 }
 
 fn merge(base: &mut Value, change: &Value) {
@@ -140,8 +178,8 @@ fn merge(base: &mut Value, change: &Value) {
     }
 }
 
-/// Whether two maps name different kinds of thing, so that the fields of one mean nothing to the
-/// other.
+/// Whether two maps name different kinds of thing (a breaker's rule, a budget), so that the fields
+/// of one mean nothing to the other and must be given whole.
 fn other_kind(base: &Map<String, Value>, change: &Map<String, Value>) -> bool {
     change
         .get("kind")

@@ -1,7 +1,11 @@
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::read::COUNTABLE;
 use super::*;
+use crate::backoff::Jitter;
+use crate::breaker::{FailureSet, Rule};
+use crate::failure::FailureKind;
 use crate::preset;
 
 fn resolve(spec: serde_json::Value) -> Result<Policy, PolicyError> {
@@ -49,8 +53,11 @@ fn a_part_that_is_off_is_given_whole() {
         message(json!({"preset": "none", "retry": {"max_attempts": 2}})),
         "`retry.base` is missing"
     );
-    let breaker =
-        json!({"kind": "consecutive", "failures": 2, "reset": "1s", "trials": 1, "successes": 1});
+    let breaker = json!({
+        "kind": "consecutive", "failures": 2, "reset": "1s", "growth": 1.0, "max_reset": "1s",
+        "trials": 1, "successes": 1,
+        "counts": ["not_processed", "unavailable", "timeout", "internal", "unknown", "data_loss"],
+    });
     let policy = resolve(json!({"preset": "none", "breaker": breaker})).unwrap();
     assert_eq!(
         policy.breaker,
@@ -62,12 +69,14 @@ fn a_part_that_is_off_is_given_whole() {
 fn an_unknown_name_is_named_with_what_was_meant() {
     assert_eq!(
         message(json!("fsat")),
-        "unknown preset `fsat`, did you mean `fast`?; there are: none, naive, shop, fast"
+        "unknown preset `fsat`, did you mean `fast`?; there are: none, naive, shop, fast, \
+         grpc-a6, aws, finagle, envoy, resilience4j"
     );
     assert_eq!(
         message(json!({"preset": "fast", "atempt_timeout": "1s"})),
         "unknown field `atempt_timeout`, did you mean `attempt_timeout`?; \
-         expected: preset, deadline, attempt_timeout, retry, breaker"
+         expected: preset, deadline, attempt_timeout, retry, budget, hedge, throttle, breaker, \
+         breaker_around, bulkhead"
     );
     let error = resolve(json!({"preset": "fast", "breaker": {"failure": 3}})).unwrap_err();
     assert_eq!(error.path(), "breaker.failure");
@@ -126,6 +135,61 @@ fn every_wrong_value_is_named_by_its_field() {
         (json!({"breaker": {"trials": 0}}), "breaker.trials"),
         (json!({"breaker": {"successes": 0}}), "breaker.successes"),
         (json!({"breaker": null}), "breaker"),
+        (json!({"breaker": {"growth": 0.5}}), "breaker.growth"),
+        (
+            json!({"breaker": {"growth": 2, "max_reset": "1s"}}),
+            "breaker.max_reset",
+        ),
+        (json!({"breaker": {"counts": []}}), "breaker.counts"),
+        (json!({"breaker": {"counts": "all"}}), "breaker.counts"),
+        (
+            json!({"breaker": {"counts": ["timeout", "timeuot"]}}),
+            "breaker.counts[1]",
+        ),
+        (json!({"breaker_around": "calls"}), "breaker_around"),
+        (json!({"breaker_around": 1}), "breaker_around"),
+        (json!({"budget": {"kind": "rato"}}), "budget.kind"),
+        (json!({"budget": {"ratio": 0.1}}), "budget.kind"),
+        (
+            json!({"budget": {"kind": "throttle", "max_tokens": 0, "token_ratio": 0.1}}),
+            "budget.max_tokens",
+        ),
+        (
+            json!({"budget": {"kind": "ratio", "ratio": -1, "ttl": "10s", "min_per_second": 1}}),
+            "budget.ratio",
+        ),
+        (
+            json!({"budget": {"kind": "ratio", "ratio": 0.1, "ttl": "10s", "min_per_second": 1, "share": 1}}),
+            "budget.share",
+        ),
+        (
+            json!({"budget": {"kind": "bucket", "capacity": 1, "retry_cost": 1, "timeout_cost": 1, "deposit": 0, "refund": "no"}}),
+            "budget.refund",
+        ),
+        (
+            json!({"budget": {"kind": "active", "share": 0.2}}),
+            "budget.min",
+        ),
+        (
+            json!({"hedge": {"kind": "fixed", "delay": "0s"}}),
+            "hedge.delay",
+        ),
+        (
+            json!({"hedge": {"kind": "percentile", "percentile": 95, "min_samples": 100, "floor": "0s"}}),
+            "hedge.percentile",
+        ),
+        (
+            json!({"throttle": {"k": 0.5, "window": "2m"}}),
+            "throttle.k",
+        ),
+        (
+            json!({"throttle": {"k": 2, "window": "0s"}}),
+            "throttle.window",
+        ),
+        (
+            json!({"bulkhead": {"max_concurrent": 0, "max_waiting": 0, "max_wait": "0s"}}),
+            "bulkhead.max_concurrent",
+        ),
         (json!({"preset": 5}), "preset"),
     ];
     for (change, path) in wrong {
@@ -149,6 +213,49 @@ fn what_is_no_spec_is_refused() {
             .to_string(),
         "`policy`: expected a map, found \"fast\""
     );
+}
+
+#[test]
+fn a_slot_takes_one_policy_or_several_with_weights() {
+    let read = |value| SlotSpec::try_from(value).and_then(|spec: SlotSpec| spec.resolve());
+    let one = read(json!("fast")).unwrap();
+    assert_eq!(one, [(1, preset::fast())]);
+    let split = json!([
+        {"weight": 3, "policy": "naive"},
+        {"weight": 1, "policy": {"preset": "fast", "breaker": "off"}},
+    ]);
+    let read_split = read(split.clone()).unwrap();
+    assert_eq!(read_split[0], (3, preset::naive()));
+    assert_eq!(read_split[1].1.breaker, None);
+    let spec = SlotSpec::try_from(split.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&spec).unwrap(), split);
+    for (wrong, path) in [
+        (json!([]), "policy"),
+        (json!([{"weight": 0, "policy": "fast"}]), "[0].weight"),
+        (json!([{"weight": 1, "polcy": "fast"}]), "[0].polcy"),
+        (json!([{"weight": 1, "policy": "fsat"}]), "preset"),
+        (json!(["fast"]), "[0]"),
+    ] {
+        assert_eq!(read(wrong.clone()).unwrap_err().path(), path, "{wrong}");
+    }
+}
+
+#[test]
+fn another_kind_takes_the_place_of_a_part_whole() {
+    let window = json!({
+        "kind": "count_window", "calls": 20, "min_calls": 20, "failure_rate": 0.5,
+        "slow_rate": 1.0, "slow_after": "1s", "reset": "5s", "growth": 2.0, "max_reset": "1m",
+        "trials": 2, "successes": 2, "counts": ["timeout"],
+    });
+    let policy = resolve(json!({"preset": "fast", "breaker": window})).unwrap();
+    let breaker = policy.breaker.unwrap();
+    assert!(matches!(breaker.rule, Rule::CountWindow { calls: 20, .. }));
+    assert!(breaker.counts.contains(FailureKind::Timeout));
+    assert!(!breaker.counts.contains(FailureKind::Unavailable));
+    let half = json!({"preset": "fast", "breaker": {"kind": "count_window", "calls": 20}});
+    assert_eq!(message(half), "`breaker.min_calls` is missing");
+    let other = json!({"preset": "fast", "breaker": {"calls": 20}});
+    assert_eq!(resolve(other).unwrap_err().path(), "breaker.calls");
 }
 
 #[test]
@@ -177,56 +284,174 @@ fn toml_reads_the_same() {
     assert_eq!(changed.retry.unwrap().multiplier, 3.0);
 }
 
-fn policies() -> impl Strategy<Value = Policy> {
-    let duration = || (1u64..10_000_000_000_000).prop_map(Duration::from_nanos);
+fn duration() -> BoxedStrategy<Duration> {
+    (1u64..10_000_000_000_000)
+        .prop_map(Duration::from_nanos)
+        .boxed()
+}
+
+/// Eighths are exact in binary: JSON's reader may miss the last bit of others.
+fn eighths(from: u32, to: u32) -> impl Strategy<Value = f64> {
+    (from..=to).prop_map(|eighths| f64::from(eighths) / 8.0)
+}
+
+fn retries() -> impl Strategy<Value = RetryConfig> {
     let jitter = prop_oneof![
         Just(Jitter::None),
         Just(Jitter::Full),
         Just(Jitter::Equal),
         Just(Jitter::Decorrelated),
-        (0u8..=8).prop_map(|r| Jitter::Proportional(f64::from(r) / 8.0)),
+        eighths(0, 8).prop_map(Jitter::Proportional),
     ];
-    // Eighths are exact in binary: JSON's reader may miss the last bit of others.
-    let retry = (
-        1u32..=MAX_ATTEMPTS,
+    let parts = (
+        1..=MAX_ATTEMPTS,
         duration(),
-        8u32..80,
+        eighths(8, 80),
         duration(),
         jitter,
-    )
-        .prop_map(|(max_attempts, base, eighths, more, jitter)| RetryConfig {
+    );
+    parts.prop_map(
+        |(max_attempts, base, multiplier, more, jitter)| RetryConfig {
             max_attempts,
             base,
-            multiplier: f64::from(eighths) / 8.0,
+            multiplier,
             cap: base + more,
             jitter,
-        });
-    let breaker =
-        (1u32.., duration(), 1u32.., 1u32..).prop_map(|(failures, reset, trials, successes)| {
-            BreakerConfig::Consecutive {
-                failures,
-                reset,
-                trials,
-                successes,
-            }
-        });
-    let option = proptest::option::of::<BoxedStrategy<Duration>>;
-    (
-        prop::sample::select(preset::names()),
-        option(duration().boxed()),
-        option(duration().boxed()),
-        proptest::option::of(retry),
-        proptest::option::of(breaker),
+        },
     )
-        .prop_map(
-            |(preset, deadline, attempt_timeout, retry, breaker)| Policy {
-                preset: preset.to_owned(),
-                deadline,
-                attempt_timeout,
-                retry,
-                breaker,
+}
+
+fn budgets() -> impl Strategy<Value = BudgetConfig> {
+    let number = || eighths(1, 80_000);
+    prop_oneof![
+        (number(), number()).prop_map(|(max_tokens, token_ratio)| BudgetConfig::Throttle {
+            max_tokens,
+            token_ratio
+        }),
+        (number(), duration(), number()).prop_map(|(ratio, ttl, min_per_second)| {
+            BudgetConfig::Ratio {
+                ratio,
+                ttl,
+                min_per_second,
+            }
+        }),
+        (number(), number(), number(), number(), any::<bool>()).prop_map(
+            |(capacity, retry_cost, timeout_cost, deposit, refund)| BudgetConfig::Bucket {
+                capacity,
+                retry_cost,
+                timeout_cost,
+                deposit,
+                refund
+            }
+        ),
+        (number(), 0u32..1_000).prop_map(|(share, min)| BudgetConfig::Active { share, min }),
+    ]
+}
+
+fn rules() -> impl Strategy<Value = Rule> {
+    let rates = || (eighths(1, 8), eighths(1, 8), duration());
+    prop_oneof![
+        (1u32..).prop_map(|failures| Rule::Consecutive { failures }),
+        (1u32..1_000, 1u32..1_000, rates()).prop_map(
+            |(calls, more, (failure_rate, slow_rate, slow_after))| Rule::CountWindow {
+                calls: calls + more,
+                min_calls: calls,
+                failure_rate,
+                slow_rate,
+                slow_after
+            }
+        ),
+        (duration(), 1u32..1_000, rates()).prop_map(
+            |(window, min_calls, (failure_rate, slow_rate, slow_after))| Rule::TimeWindow {
+                window,
+                min_calls,
+                failure_rate,
+                slow_rate,
+                slow_after
+            }
+        ),
+    ]
+}
+
+fn breakers() -> impl Strategy<Value = BreakerConfig> {
+    let counts = prop::sample::subsequence(COUNTABLE.to_vec(), 1..=9);
+    let parts = (
+        rules(),
+        duration(),
+        eighths(8, 80),
+        duration(),
+        1u32..,
+        1u32..,
+        counts,
+    );
+    parts.prop_map(|(rule, reset, growth, more, trials, successes, kinds)| {
+        let mut counts = FailureSet::EMPTY;
+        kinds.into_iter().for_each(|kind| counts.insert(kind));
+        BreakerConfig {
+            rule,
+            reset,
+            growth,
+            max_reset: reset + more,
+            trials,
+            successes,
+            counts,
+        }
+    })
+}
+
+fn hedges() -> impl Strategy<Value = HedgeConfig> {
+    prop_oneof![
+        duration().prop_map(|delay| HedgeConfig::Fixed { delay }),
+        (eighths(1, 7), 1u32..1_000, duration()).prop_map(|(percentile, min_samples, floor)| {
+            HedgeConfig::Percentile {
+                percentile,
+                min_samples,
+                floor,
+            }
+        }),
+    ]
+}
+
+fn policies() -> impl Strategy<Value = Policy> {
+    let throttle =
+        (eighths(8, 80), duration()).prop_map(|(k, window)| ThrottleConfig { k, window });
+    let bulkhead = (1u32..1_000, 0u32..1_000, duration()).prop_map(
+        |(max_concurrent, max_waiting, max_wait)| BulkheadConfig {
+            max_concurrent,
+            max_waiting,
+            max_wait,
+        },
+    );
+    use proptest::option::of;
+    let limits = (
+        prop::sample::select(preset::names()),
+        of(duration()),
+        of(duration()),
+    );
+    let repeats = (of(retries()), of(budgets()), of(hedges()));
+    let guards = (of(throttle), of(breakers()), any::<bool>(), of(bulkhead));
+    (limits, repeats, guards).prop_map(
+        |(
+            (preset, deadline, attempt_timeout),
+            (retry, budget, hedge),
+            (throttle, breaker, around_call, bulkhead),
+        )| Policy {
+            preset: preset.to_owned(),
+            deadline,
+            attempt_timeout,
+            retry,
+            budget,
+            hedge,
+            throttle,
+            breaker,
+            breaker_around: if around_call {
+                BreakerAround::Call
+            } else {
+                BreakerAround::Attempt
             },
-        )
+            bulkhead,
+        },
+    )
 }
 
 proptest! {

@@ -73,6 +73,11 @@ pub enum Seen {
         attempts: u32,
         took: Duration,
     },
+    Hedge {
+        number: u32,
+        after: Duration,
+    },
+    HedgeWon(u32),
     Breaker(Transition),
     Policy(String),
 }
@@ -149,8 +154,22 @@ impl Observer for Recorder {
                     took: ended - started,
                 },
             ),
+            Event::Hedge {
+                call,
+                attempt,
+                after,
+                ..
+            } => (
+                call.request_id,
+                Seen::Hedge {
+                    number: attempt,
+                    after,
+                },
+            ),
+            Event::HedgeWon { call, attempt, .. } => (call.request_id, Seen::HedgeWon(attempt)),
             Event::Breaker { transition, .. } => ("", Seen::Breaker(transition)),
             Event::Policy { policy, .. } => ("", Seen::Policy(policy.to_owned())),
+            Event::Budget { .. } | Event::PolicyGone { .. } => return,
             _ => unreachable!("an event the tests don't know: {event:?}"),
         };
         self.0

@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use resilience::policy::{Policy, PolicySpec};
+use resilience::{
+    policy::{Policy, PolicySpec},
+    server::{ServerPolicy, ServerSpec},
+};
 use secrecy::SecretString;
 use serde_json::json;
 
@@ -30,7 +33,7 @@ const PREFIXES: [&str; 9] = [
 ];
 
 /// Known to the project but not read by every part: never a problem.
-const KNOWN: [&str; 24] = [
+const KNOWN: [&str; 25] = [
     "LAB_MODE",
     "LAB_CONTROL_PORT",
     "LAB_TOKEN",
@@ -42,6 +45,7 @@ const KNOWN: [&str; 24] = [
     "CIRCUIT_BREAKER_FAIL_MAX",
     "CIRCUIT_BREAKER_TIMEOUT",
     "RESILIENCE_PRESET",
+    "RESILIENCE_SERVER_PRESET",
     "GRPC_PORT",
     "GRPC_TLS_CERT",
     "GRPC_TLS_KEY",
@@ -230,6 +234,8 @@ pub struct Common {
     pub lab: Option<LabConfig>,
     /// What client slots start with.
     pub policy: Policy,
+    /// What the slot at the service's door starts with.
+    pub server_policy: ServerPolicy,
     /// Whether the sample data is made at first start.
     pub seed_sample_data: bool,
     /// `tracing` filter.
@@ -272,6 +278,7 @@ impl Common {
             service_secret: SecretString::default(),
             lab: read_lab(env),
             policy: read_policy(env),
+            server_policy: read_server_policy(env),
             seed_sample_data: read_flag(env, "SEED_SAMPLE_DATA"),
             log_level: env.text("LOG_LEVEL").unwrap_or_else(|| "info".into()),
             otlp_endpoint: env.text("OTEL_EXPORTER_OTLP_ENDPOINT"),
@@ -303,6 +310,7 @@ impl Common {
             }),
             policy: resilience::preset::get("fast")
                 .unwrap_or_else(|| unreachable!("a preset of ours")),
+            server_policy: resilience::server::preset::unlimited(),
             seed_sample_data: false,
             log_level: "warn".into(),
             otlp_endpoint: None,
@@ -381,6 +389,18 @@ fn read_policy(env: &mut Env) -> Policy {
         }
     }
     resolve_policy(env, changes.into())
+}
+
+fn read_server_policy(env: &mut Env) -> ServerPolicy {
+    let preset = env
+        .text("RESILIENCE_SERVER_PRESET")
+        .unwrap_or_else(|| "unlimited".into());
+    ServerSpec::preset(preset)
+        .resolve()
+        .unwrap_or_else(|error| {
+            env.problem(format!("RESILIENCE_SERVER_PRESET: {error}"));
+            resilience::server::preset::unlimited()
+        })
 }
 
 fn resolve_policy(env: &mut Env, spec: serde_json::Value) -> Policy {

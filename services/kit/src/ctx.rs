@@ -2,7 +2,7 @@ use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use ::http::request::Parts;
 use axum::extract::FromRequestParts;
-use resilience::deadline::Deadline;
+use resilience::{deadline::Deadline, priority::Priority};
 
 /// What travels with a request through the shop.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct Ctx {
     pub request_id: Arc<str>,
     /// Until when an answer is of use.
     pub deadline: Deadline,
+    /// Who is served first when not everybody can be.
+    pub priority: Priority,
     /// The client's address, behind the gateway as the gateway saw it.
     pub client: Option<IpAddr>,
     /// Whether the lab's load generator sent it (it presented the lab's token).
@@ -25,6 +27,7 @@ impl Ctx {
         Self {
             request_id: request_id.into(),
             deadline: Deadline::NONE,
+            priority: Priority::default(),
             client: None,
             trusted: true,
             origin: "".into(),

@@ -36,4 +36,4 @@ pub use ctx::Ctx;
 pub use error::{ApiError, ApiResult};
 pub use money::{Cents, MoneyError};
 pub use server::{Running, Server, ServerError};
-pub use slots::Slots;
+pub use slots::{Place, Slots};

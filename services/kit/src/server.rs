@@ -63,6 +63,7 @@ pub struct Server {
     resets: Vec<Reset>,
     tasks: Vec<(&'static str, Task)>,
     limits: Limits,
+    edge: bool,
 }
 
 impl Server {
@@ -79,6 +80,7 @@ impl Server {
             resets: Vec::new(),
             tasks: Vec::new(),
             limits: Limits::default(),
+            edge: false,
         }
     }
 
@@ -150,6 +152,12 @@ impl Server {
         self
     }
 
+    /// This part faces the outside: a priority counts only together with the lab's token.
+    pub fn edge(mut self) -> Self {
+        self.edge = true;
+        self
+    }
+
     /// Binds all ports, then serves.
     ///
     /// # Errors
@@ -202,10 +210,18 @@ impl Server {
         if let Some(verifier) = self.verifier {
             router = router.layer(middleware::from_fn_with_state(verifier, auth::authenticate));
         }
+        if let Some(slots) = &self.slots {
+            router = router.layer(middleware::from_fn_with_state(slots.server(), http::admit));
+        }
         if let Some(health) = self.health {
             router = router.merge(health.router());
         }
-        let app = http::with_rules(router, self.common.name, self.common.lab.as_ref());
+        let app = http::with_rules(
+            router,
+            self.common.name,
+            self.common.lab.as_ref(),
+            self.edge,
+        );
         running.tasks.spawn(http::serve::serve(
             listener,
             app,
@@ -233,7 +249,14 @@ impl Server {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()?;
         let routes = routes.add_service(health).add_service(reflection);
-        let serving = grpc::serve(listener, self.common.name, routes, running.shutdown.clone());
+        let door = self.slots.as_ref().map(Slots::server);
+        let serving = grpc::serve(
+            listener,
+            self.common.name,
+            routes,
+            door,
+            running.shutdown.clone(),
+        );
         running.tasks.spawn(async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the gRPC server ended");

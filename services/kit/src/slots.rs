@@ -4,6 +4,7 @@ use parking_lot::RwLock;
 use resilience::{
     observe::{Fanout, MetricsObserver, Observer},
     policy::Policy,
+    server::{ServerPolicy, ServerSlot},
     slot::{Slot, SlotName},
 };
 
@@ -14,13 +15,23 @@ use crate::{Common, lab::events::EventBus};
 pub struct Slots {
     service: &'static str,
     policy: Policy,
+    door: ServerPolicy,
     observer: Arc<dyn Observer>,
     bus: EventBus,
-    slots: Arc<RwLock<BTreeMap<String, Slot>>>,
+    places: Arc<RwLock<BTreeMap<String, Place>>>,
+}
+
+/// One place where a policy sits.
+#[derive(Clone)]
+pub enum Place {
+    /// The caller's end of a link.
+    Caller(Slot),
+    /// The door of this service.
+    Server(ServerSlot),
 }
 
 impl Slots {
-    /// Without any slot yet; new ones start with the configured policy.
+    /// Without any slot yet; new ones start with the configured policies.
     pub fn new(common: &Common) -> Self {
         let bus = EventBus::new(common.name);
         let observer = Fanout(vec![
@@ -30,9 +41,10 @@ impl Slots {
         Self {
             service: common.name,
             policy: common.policy.clone(),
+            door: common.server_policy.clone(),
             observer: Arc::new(observer),
             bus,
-            slots: Arc::default(),
+            places: Arc::default(),
         }
     }
 
@@ -45,26 +57,52 @@ impl Slots {
     pub fn with_policy(&self, link: &str, dependency: &str, policy: Policy) -> Slot {
         let name = SlotName::new(link, self.service, dependency);
         let slot = Slot::new(name, policy, Arc::clone(&self.observer), rand::random());
-        self.slots.write().insert(link.to_owned(), slot.clone());
+        self.put(link.to_owned(), Place::Caller(slot.clone()));
         slot
     }
 
-    /// A slot by name.
-    pub fn get(&self, link: &str) -> Option<Slot> {
-        self.slots.read().get(link).cloned()
+    /// The slot at this service's door, `product.server`: made the first time it is asked for.
+    pub fn server(&self) -> ServerSlot {
+        let link = format!("{}.server", self.service);
+        if let Some(Place::Server(slot)) = self.get(&link) {
+            return slot;
+        }
+        let name = SlotName::new(link.as_str(), self.service, "server");
+        let slot = ServerSlot::new(name, self.door.clone(), Arc::clone(&self.observer));
+        self.put(link, Place::Server(slot.clone()));
+        slot
     }
 
-    /// All slots.
-    pub fn all(&self) -> Vec<(String, Slot)> {
-        self.slots
+    fn put(&self, name: String, place: Place) {
+        self.places.write().insert(name, place);
+    }
+
+    /// A place by name.
+    pub fn get(&self, name: &str) -> Option<Place> {
+        self.places.read().get(name).cloned()
+    }
+
+    /// All places, by name.
+    pub fn all(&self) -> Vec<(String, Place)> {
+        self.places
             .read()
             .iter()
-            .map(|(name, slot)| (name.clone(), slot.clone()))
+            .map(|(name, place)| (name.clone(), place.clone()))
             .collect()
     }
 
     /// Where events go.
     pub fn bus(&self) -> &EventBus {
         &self.bus
+    }
+}
+
+impl Place {
+    /// Fresh state, the same policies.
+    pub fn reset(&self) {
+        match self {
+            Self::Caller(slot) => slot.reset(),
+            Self::Server(slot) => slot.reset(),
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Deciding a check from what was measured.
 
 use super::estimate::Estimate;
-use super::outcome::{ArmTrials, CheckResult, Measurements};
+use super::metric::percentile_needs;
+use super::outcome::{ArmTrials, CheckResult, Decision, Measurements};
 use super::parser::measured_in;
 use super::{
     ArmRef, Check, Claim, Comparison, Expr, Measured, Metric, Predicate, Scope, Selector, Unit,
@@ -24,15 +25,8 @@ pub fn evaluate(check: &Check, data: &Measurements<'_>) -> CheckResult {
     let mut decided: Vec<(Option<&str>, Decision)> = bindings
         .into_iter()
         .map(|arm| {
-            (
-                arm,
-                Bound {
-                    check: &check.predicate,
-                    data,
-                    arm,
-                }
-                .decide(),
-            )
+            let bound = Bound::new(&check.predicate, data, arm);
+            (arm, bound.decide(check.precondition))
         })
         .collect();
     // The worst arm speaks for the check: fail before inconclusive before pass.
@@ -53,6 +47,7 @@ pub fn evaluate(check: &Check, data: &Measurements<'_>) -> CheckResult {
         id: check.id.clone(),
         statement: check.that.clone(),
         because: check.because.clone(),
+        precondition: check.precondition,
         verdict: worst.verdict,
         measured: finite(worst.measured),
         low: finite(worst.low),
@@ -67,35 +62,6 @@ pub fn evaluate(check: &Check, data: &Measurements<'_>) -> CheckResult {
     }
 }
 
-#[derive(Clone, Debug)]
-struct Decision {
-    verdict: Verdict,
-    measured: Option<f64>,
-    low: Option<f64>,
-    high: Option<f64>,
-    bound: Option<f64>,
-    n: u64,
-    this_run_only: bool,
-    more_repeats: Option<usize>,
-    words: String,
-}
-
-impl Decision {
-    fn unknown(why: impl Into<String>) -> Self {
-        Self {
-            verdict: Verdict::Inconclusive,
-            measured: None,
-            low: None,
-            high: None,
-            bound: None,
-            n: 0,
-            this_run_only: false,
-            more_repeats: None,
-            words: why.into(),
-        }
-    }
-}
-
 /// A check bound to one arm, where it is about each.
 pub(super) struct Bound<'a> {
     pub(super) check: &'a Predicate,
@@ -103,10 +69,21 @@ pub(super) struct Bound<'a> {
     arm: Option<&'a str>,
 }
 
+impl<'a> Bound<'a> {
+    pub(super) const fn new(
+        check: &'a Predicate,
+        data: &'a Measurements<'a>,
+        arm: Option<&'a str>,
+    ) -> Self {
+        Self { check, data, arm }
+    }
+}
+
 impl Bound<'_> {
-    fn decide(&self) -> Decision {
+    fn decide(&self, precondition: bool) -> Decision {
         match self.check_data() {
             Err(why) => Decision::unknown(why),
+            Ok(repeats) if precondition => self.on_every_repeat(repeats).never_failed(),
             Ok(repeats) if self.is_exact() => self.on_every_repeat(repeats),
             Ok(repeats) => match self.estimate(repeats) {
                 Ok(estimate) => self.judge(&estimate, repeats),
@@ -121,20 +98,23 @@ impl Bound<'_> {
         }
     }
 
-    /// The number of repeats, if every arm has the same and every percentile
-    /// stands on enough requests.
+    /// The number of repeats, if every arm has the same ones (they are compared
+    /// pair by pair) and every percentile stands on enough requests.
     fn check_data(&self) -> Result<usize, String> {
         let mut repeats = None;
         for m in measured_in(&self.check.claim) {
             let arm = self.arm_of(&m.arm)?;
-            let n = arm.trials.len();
-            if n == 0 || repeats.is_some_and(|r| r != n) {
-                return Err(format!("{} has {n} repeats that count", arm.name));
+            let of_arm = arm.repeats();
+            if of_arm.is_empty() || repeats.as_ref().is_some_and(|r| *r != of_arm) {
+                let (name, n) = (arm.name, of_arm.len());
+                return Err(format!("{name} has {n} repeats that count"));
             }
-            repeats = Some(n);
+            repeats = Some(of_arm);
             self.enough_requests(m, arm)?;
         }
-        repeats.ok_or_else(|| "nothing is measured".to_owned())
+        repeats
+            .map(|r| r.len())
+            .ok_or_else(|| "nothing is measured".to_owned())
     }
 
     fn enough_requests(&self, m: &Measured, arm: &ArmTrials<'_>) -> Result<(), String> {
@@ -264,16 +244,22 @@ impl Bound<'_> {
         (0..repeats).map(pair).collect()
     }
 
+    /// Whether the claim holds for these sides as they are.
+    pub(super) fn holds(&self, (left, right): (f64, f64)) -> bool {
+        match &self.check.claim {
+            Claim::Compare { op, .. } => op.holds(left, right),
+            Claim::Approx { within, .. } => {
+                (left - right).abs() <= within * right.abs() * (1.0 + 1e-9)
+            }
+        }
+    }
+
     fn on_every_repeat(&self, repeats: usize) -> Decision {
         let pairs = match self.pairs(repeats) {
             Ok(pairs) => pairs,
             Err(why) => return Decision::unknown(why),
         };
-        let holds = |(l, r): &(f64, f64)| match &self.check.claim {
-            Claim::Compare { op, .. } => op.holds(*l, *r),
-            Claim::Approx { within, .. } => (l - r).abs() <= within * r.abs() * (1.0 + 1e-9),
-        };
-        let wrong: Vec<&(f64, f64)> = pairs.iter().filter(|p| !holds(p)).collect();
+        let wrong: Vec<&(f64, f64)> = pairs.iter().filter(|p| !self.holds(**p)).collect();
         let lefts: Vec<f64> = pairs.iter().map(|p| p.0).collect();
         let shown = wrong
             .first()
@@ -379,16 +365,5 @@ impl Bound<'_> {
                 },
             },
         }
-    }
-}
-
-/// How many requests a percentile needs: ten beyond it.
-pub(crate) fn percentile_needs(metric: Metric) -> Option<u64> {
-    match metric {
-        Metric::P50 => Some(20),
-        Metric::P90 => Some(100),
-        Metric::P99 => Some(1_000),
-        Metric::P999 => Some(10_000),
-        _ => None,
     }
 }

@@ -186,6 +186,17 @@ impl Metric {
     }
 }
 
+/// How many requests a percentile needs: ten beyond it.
+pub(crate) fn percentile_needs(metric: Metric) -> Option<u64> {
+    match metric {
+        Metric::P50 => Some(20),
+        Metric::P90 => Some(100),
+        Metric::P99 => Some(1_000),
+        Metric::P999 => Some(10_000),
+        _ => None,
+    }
+}
+
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())

@@ -48,6 +48,10 @@
 //! opened opened after infinitely long, so `opened_within(x) <= 2s` fails; one that
 //! stayed open never closed. Without data (no request in the phase, no fault
 //! injected) a check is inconclusive.
+//!
+//! A check with `precondition = true` decides whether a trial counts: it is looked
+//! at as soon as the trial is over, and one that doesn't meet it is void and run
+//! again. It compares counts of one arm `before` the fault, and nothing else.
 
 mod estimate;
 mod eval;
@@ -55,12 +59,13 @@ mod lexer;
 mod metric;
 mod outcome;
 mod parser;
+pub(crate) mod precondition;
 #[cfg(test)]
 mod tests;
 mod units;
 
 pub use eval::evaluate;
-pub(crate) use eval::percentile_needs;
+pub(crate) use metric::percentile_needs;
 pub use metric::{Metric, Scope, Unit};
 pub use outcome::{ArmTrials, CheckResult, Measurements};
 pub use parser::{Problem, parse};
@@ -94,6 +99,8 @@ pub struct Check {
     pub because: String,
     /// The statement, parsed.
     pub predicate: Predicate,
+    /// Whether it decides which trials count: one that doesn't meet it is void.
+    pub precondition: bool,
     /// What must hold instead in a `--quick` run, which has less to go by.
     pub quick: Option<(String, Predicate)>,
 }

@@ -15,6 +15,9 @@ pub struct CheckResult {
     pub statement: String,
     /// Why it should hold.
     pub because: String,
+    /// Whether it decided which trials count. It is then never failed: a trial
+    /// that doesn't meet it is void.
+    pub precondition: bool,
     /// What became of it.
     pub verdict: Verdict,
     /// The measured quantity; `None` without data, or for what never happened.
@@ -58,4 +61,49 @@ pub struct ArmTrials<'a> {
     pub reset_s: f64,
     /// Its counted trials, by repeat.
     pub trials: Vec<&'a Trial>,
+}
+
+impl ArmTrials<'_> {
+    /// The numbers of the repeats that count.
+    pub(super) fn repeats(&self) -> Vec<u32> {
+        self.trials.iter().map(|t| t.start.repeat).collect()
+    }
+}
+
+/// What a check came to for one arm.
+#[derive(Clone, Debug)]
+pub(super) struct Decision {
+    pub(super) verdict: Verdict,
+    pub(super) measured: Option<f64>,
+    pub(super) low: Option<f64>,
+    pub(super) high: Option<f64>,
+    pub(super) bound: Option<f64>,
+    pub(super) n: u64,
+    pub(super) this_run_only: bool,
+    pub(super) more_repeats: Option<usize>,
+    pub(super) words: String,
+}
+
+impl Decision {
+    pub(super) fn unknown(why: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Inconclusive,
+            measured: None,
+            low: None,
+            high: None,
+            bound: None,
+            n: 0,
+            this_run_only: false,
+            more_repeats: None,
+            words: why.into(),
+        }
+    }
+
+    /// A precondition says nothing of a policy, so it can't fail one.
+    pub(super) fn never_failed(mut self) -> Self {
+        if self.verdict == Verdict::Fail {
+            self.verdict = Verdict::Inconclusive;
+        }
+        self
+    }
 }

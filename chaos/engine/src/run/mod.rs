@@ -15,14 +15,15 @@ use crate::error::EngineError;
 use crate::progress::{Progress, Update};
 use crate::result::RunResult;
 use crate::runlog::{Entry, Header, RunLog, SCHEMA_VERSION};
-use crate::scenario::Scenario;
+use crate::scenario::{Arm, Scenario};
 use crate::target::Target;
 use crate::usage;
 use plan::Plan;
 use rig::Rig;
 use trial::{Go, Outcome};
 
-/// How often a repeat is tried before a void one ends the run.
+/// How often a repeat is tried before a void one ends the run: once, and twice
+/// again. What is still void by then is no accident.
 const GOES: u32 = 3;
 
 /// How a scenario is run.
@@ -124,64 +125,72 @@ struct Runner<'a> {
 impl Runner<'_> {
     /// Every trial, arms interleaved. Returns why it ended early, if it did.
     async fn all(&self) -> Result<Option<String>, EngineError> {
-        let mut trial = 0;
         let of = self.plan.repeats * u32::try_from(self.plan.arms.len()).unwrap_or(u32::MAX);
-        let mut done = 0;
+        let (mut trial, mut done) = (0, 0);
         for repeat in 1..=self.plan.repeats {
             for arm in &self.plan.arms {
-                for number in 1..=GOES {
-                    let go = Go {
-                        trial,
-                        arm,
-                        repeat,
-                        number,
-                    };
-                    trial += 1;
-                    let (name, go_number) = (arm.name.clone(), number);
-                    self.progress.on(&Update::Trial {
-                        arm: name,
-                        repeat,
-                        done,
-                        of,
-                        go: go_number,
-                    });
-                    match self.one(&go).await? {
-                        Outcome::Counted => break,
-                        Outcome::Cancelled => return Ok(Some("cancelled".to_owned())),
-                        // The result says so from the log; nothing later can
-                        // make the scenario conclusive.
-                        Outcome::Void if number == GOES => return Ok(None),
-                        Outcome::Void => {}
-                    }
+                match self.repeat(arm, repeat, &mut trial, (done, of)).await? {
+                    Outcome::Counted => done += 1,
+                    Outcome::Cancelled => return Ok(Some("cancelled".to_owned())),
+                    // The result says so from the log; nothing later can
+                    // make the scenario conclusive.
+                    Outcome::Void(_) => return Ok(None),
                 }
-                done += 1;
             }
         }
         Ok(None)
     }
 
+    /// One repeat of an arm: tried again, with the same load, as long as it is void
+    /// and a try is left. The others of the repeat wait, so that its arms stay as
+    /// near to each other in time as can be.
+    async fn repeat(
+        &self,
+        arm: &Arm,
+        repeat: u32,
+        trial: &mut u32,
+        (done, of): (u32, u32),
+    ) -> Result<Outcome, EngineError> {
+        let mut number = 1;
+        loop {
+            let go = Go {
+                trial: *trial,
+                arm,
+                repeat,
+                number,
+            };
+            *trial += 1;
+            self.progress.on(&Update::Trial {
+                arm: arm.name.clone(),
+                repeat,
+                done,
+                of,
+                go: number,
+            });
+            match self.one(&go).await? {
+                Outcome::Void(_) if number < GOES => number += 1,
+                outcome => return Ok(outcome),
+            }
+        }
+    }
+
     async fn one(&self, go: &Go<'_>) -> Result<Outcome, EngineError> {
-        let trial = trial::Trial {
-            plan: self.plan,
-            rig: self.rig,
-            log: self.log,
-            progress: self.progress,
-            cancel: self.cancel,
-            go,
-        };
-        let (outcome, why) = trial.run().await?;
-        let void = match outcome {
-            Outcome::Counted => None,
-            _ => Some(why),
+        let trial = trial::Trial::new(self, go);
+        let outcome = trial.run().await?;
+        let (void, preconditions) = match &outcome {
+            Outcome::Counted => (None, Vec::new()),
+            Outcome::Cancelled => (Some("cancelled".to_owned()), Vec::new()),
+            Outcome::Void(void) => (Some(void.why.clone()), void.preconditions.clone()),
         };
         self.log.lock().append(&Entry::TrialEnd {
             trial: go.trial,
             void: void.clone(),
+            preconditions,
         })?;
         match void {
             None => self.progress.on(&Update::Counted),
             Some(why) => {
-                let again = matches!(outcome, Outcome::Void) && go.number < GOES;
+                let again = matches!(outcome, Outcome::Void(_)) && go.number < GOES;
                 self.progress.on(&Update::Void { why, again });
             }
         }

@@ -1,5 +1,6 @@
 //! What a run will do, from the scenario and the options.
 
+use crate::checks::Check;
 use crate::diagnostics::closest;
 use crate::error::EngineError;
 use crate::progress::Update;
@@ -17,6 +18,8 @@ pub(super) struct Plan {
     pub schedule: Schedule,
     /// Whether any operation of the load orders something.
     pub orders: bool,
+    /// What must be so in a trial for it to count.
+    pub preconditions: Vec<Check>,
 }
 
 impl Plan {
@@ -38,6 +41,8 @@ impl Plan {
             .iter()
             .any(|s| s.mix.ops().any(|op| op == loadtest::Op::Order));
         let seed = options.seed.unwrap_or_else(random_seed);
+        let preconditions = scenario.checks.iter().filter(|c| c.precondition);
+        let preconditions = preconditions.map(|c| c.under(options.quick)).collect();
         Ok(Self {
             arms,
             repeats,
@@ -45,6 +50,7 @@ impl Plan {
             quick: options.quick,
             schedule,
             orders,
+            preconditions,
         })
     }
 

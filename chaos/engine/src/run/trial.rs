@@ -1,4 +1,4 @@
-//! One trial: one go at one repeat of one arm.
+//! One trial: one try at one repeat of one arm.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,11 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::Runner;
 use super::collect::{Collector, Sources};
 use super::plan::Plan;
 use super::rig::Rig;
+use crate::checks::precondition;
 use crate::error::EngineError;
 use crate::facts::{Counter, Ledger};
 use crate::latency::Latency;
@@ -27,7 +29,7 @@ const CHANNEL: usize = 65_536;
 /// From the decision to start until the first request.
 const LEAD_NS: u64 = 200_000_000;
 
-/// Which go at what.
+/// Which try at what.
 pub(super) struct Go<'a> {
     pub trial: u32,
     pub arm: &'a Arm,
@@ -36,11 +38,27 @@ pub(super) struct Go<'a> {
 }
 
 /// What became of a trial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Counted,
-    Void,
+    Void(Void),
     Cancelled,
+}
+
+/// Why a trial doesn't count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Void {
+    /// In words.
+    pub why: String,
+    /// The preconditions that it doesn't meet, if that is why.
+    pub preconditions: Vec<String>,
+}
+
+impl From<String> for Void {
+    fn from(why: String) -> Self {
+        let preconditions = Vec::new();
+        Self { why, preconditions }
+    }
 }
 
 pub(super) struct Trial<'a> {
@@ -50,6 +68,8 @@ pub(super) struct Trial<'a> {
     pub progress: &'a dyn Progress,
     pub cancel: &'a CancellationToken,
     pub go: &'a Go<'a>,
+    /// The lines that preconditions are decided from.
+    kept: Mutex<Vec<Entry>>,
 }
 
 /// What the load left behind.
@@ -59,9 +79,23 @@ struct Loaded {
     void: Option<String>,
 }
 
+impl<'a> Trial<'a> {
+    pub(super) fn new(runner: &Runner<'a>, go: &'a Go<'a>) -> Self {
+        Self {
+            plan: runner.plan,
+            rig: runner.rig,
+            log: runner.log,
+            progress: runner.progress,
+            cancel: runner.cancel,
+            go,
+            kept: Mutex::default(),
+        }
+    }
+}
+
 impl Trial<'_> {
-    /// Runs it. The text says why it doesn't count, if it doesn't.
-    pub(super) async fn run(&self) -> Result<(Outcome, String), EngineError> {
+    /// Runs it.
+    pub(super) async fn run(&self) -> Result<Outcome, EngineError> {
         self.stage(Stage::Settling);
         let policies = self.rig.settle(self.go.arm).await?;
         self.stage(Stage::Preparing);
@@ -77,23 +111,39 @@ impl Trial<'_> {
             policies,
         }))?;
         if self.cancel.is_cancelled() {
-            return Ok((Outcome::Cancelled, "cancelled".to_owned()));
+            return Ok(Outcome::Cancelled);
         }
         let loaded = self.load(&catalogue).await;
         // Nothing of this trial may reach the next one.
         self.rig.clean().await?;
         let loaded = loaded?;
         if self.cancel.is_cancelled() {
-            return Ok((Outcome::Cancelled, "cancelled".to_owned()));
+            return Ok(Outcome::Cancelled);
         }
-        let void = loaded
-            .void
-            .clone()
-            .or_else(|| loaded.stats.void_reason(clock::cores()));
-        if let Some(why) = void {
-            return Ok((Outcome::Void, why));
+        if let Some(void) = self.void(&loaded) {
+            return Ok(Outcome::Void(void));
         }
         self.count(&catalogue, &loaded.ledger).await
+    }
+
+    /// Why the load or what came before the fault keeps the trial from counting.
+    fn void(&self, loaded: &Loaded) -> Option<Void> {
+        let by_load = loaded.void.clone();
+        let by_load = by_load.or_else(|| loaded.stats.void_reason(clock::cores()));
+        by_load.map(Void::from).or_else(|| self.unmet())
+    }
+
+    /// The preconditions that the trial doesn't meet.
+    fn unmet(&self) -> Option<Void> {
+        let kept = std::mem::take(&mut *self.kept.lock());
+        let trial = crate::measure::Trial::from_entries(&kept)?;
+        let broken = precondition::broken(&self.plan.preconditions, &trial);
+        let why = broken
+            .iter()
+            .map(|b| format!("precondition {}: {}", b.id, b.why));
+        let why = why.collect::<Vec<_>>().join("; ");
+        let preconditions: Vec<String> = broken.into_iter().map(|b| b.id).collect();
+        (!preconditions.is_empty()).then_some(Void { why, preconditions })
     }
 
     pub(super) fn stage(&self, stage: Stage) {
@@ -114,7 +164,17 @@ impl Trial<'_> {
             }
             _ => {}
         }
+        self.keep(&entry);
         self.log.lock().append(&entry)
+    }
+
+    /// Keeps what a precondition may ask for. It is read when the load is over, so
+    /// that the generator's share of the machine stays what it is.
+    fn keep(&self, entry: &Entry) {
+        let wanted = matches!(entry, Entry::Trial(_) | Entry::Frame(_));
+        if wanted && !self.plan.preconditions.is_empty() {
+            self.kept.lock().push(entry.clone());
+        }
     }
 
     pub(super) fn append_all(&self, entries: Vec<Entry>) -> Result<(), EngineError> {
@@ -237,13 +297,9 @@ impl Trial<'_> {
         })
     }
 
-    async fn count(
-        &self,
-        catalogue: &Catalogue,
-        ledger: &Ledger,
-    ) -> Result<(Outcome, String), EngineError> {
+    async fn count(&self, catalogue: &Catalogue, ledger: &Ledger) -> Result<Outcome, EngineError> {
         if !self.plan.orders {
-            return Ok((Outcome::Counted, String::new()));
+            return Ok(Outcome::Counted);
         }
         self.stage(Stage::Counting);
         // Caches might still show the stock of some seconds ago.
@@ -260,10 +316,12 @@ impl Trial<'_> {
                     trial: self.go.trial,
                     facts,
                 })?;
-                Ok((Outcome::Counted, String::new()))
+                Ok(Outcome::Counted)
             }
             // The shop not answering after the load is no fault of the lab's.
-            Err(e) => Ok((Outcome::Void, format!("orders could not be counted: {e}"))),
+            Err(e) => Ok(Outcome::Void(
+                format!("orders could not be counted: {e}").into(),
+            )),
         }
     }
 }

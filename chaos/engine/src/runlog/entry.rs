@@ -102,6 +102,9 @@ pub enum Entry {
         trial: u32,
         /// Why it doesn't count, if it doesn't.
         void: Option<String>,
+        /// The preconditions that it doesn't meet, if that is why.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        preconditions: Vec<String>,
     },
     /// The last line.
     End {
@@ -159,7 +162,7 @@ pub struct TrialStart {
     pub arm: String,
     /// The repeat, from 1.
     pub repeat: u32,
-    /// Which go at this repeat, from 1.
+    /// Which try at this repeat, from 1.
     pub go: u32,
     /// The seed of the repeat, the same for every arm.
     pub seed: u64,

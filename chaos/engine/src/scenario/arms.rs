@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use resilience::PolicySpec;
+use resilience::{SlotSpec, policy::PolicyError, server::ServerSpec};
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::Arm;
-use super::known::SLOTS;
+use super::known::{SLOTS, is_server};
 use super::read::{At, Table, to_json};
 use crate::diagnostics::{Collector, list};
 
@@ -63,13 +63,13 @@ fn arm(c: &mut Collector<'_>, name: String, slots: &Table<'_, '_>) -> Arm {
             );
         }
     }
-    let resets = |(slot, spec): (&String, &Value)| Some((slot.clone(), reset(spec)?));
+    let resets = |(slot, spec): (&String, &Value)| Some((slot.clone(), reset(slot, spec)?));
     arm.resets = arm.specs.iter().filter_map(resets).collect();
     arm
 }
 
 fn check(c: &mut Collector<'_>, slot: &At<String>, value: &Spanned<DeValue<'_>>) {
-    if let Err(why) = effective(&to_json(value.get_ref())) {
+    if let Err(why) = resolves(&slot.value, to_json(value.get_ref())) {
         c.error(
             value.span(),
             format!("the policy of `{}`: {why}", slot.value),
@@ -77,16 +77,23 @@ fn check(c: &mut Collector<'_>, slot: &At<String>, value: &Spanned<DeValue<'_>>)
     }
 }
 
-/// The policy with all its fields, as the services would hold it.
-pub(crate) fn effective(spec: &Value) -> Result<Value, String> {
-    let spec: PolicySpec = serde_json::from_value(spec.clone()).map_err(|e| e.to_string())?;
-    let policy = spec.resolve().map_err(|e| e.to_string())?;
-    serde_json::to_value(policy).map_err(|e| e.to_string())
+/// Whether the services would take it.
+fn resolves(slot: &str, spec: Value) -> Result<(), PolicyError> {
+    if is_server(slot) {
+        ServerSpec::try_from(spec)?.resolve().map(drop)
+    } else {
+        SlotSpec::try_from(spec)?.resolve().map(drop)
+    }
 }
 
-fn reset(spec: &Value) -> Option<Duration> {
-    let policy = effective(spec).ok()?;
-    humantime::parse_duration(policy.get("breaker")?.get("reset")?.as_str()?).ok()
+/// How long the slot's breaker stays open: of several alternatives, the longest.
+fn reset(slot: &str, spec: &Value) -> Option<Duration> {
+    if is_server(slot) {
+        return None;
+    }
+    let policies = SlotSpec::try_from(spec.clone()).ok()?.resolve().ok()?;
+    let resets = policies.iter().filter_map(|(_, policy)| policy.breaker);
+    resets.map(|breaker| breaker.reset).max()
 }
 
 /// Whether a name can stand in a check: words of letters, digits and

@@ -14,13 +14,23 @@ pub const LINKS: [&str; 7] = [
 
 /// The slots that take a policy, with the policy a slot has in an arm that
 /// doesn't name it. `fast` is what `default` means in a scenario.
-pub const SLOTS: [(&str, &str); 5] = [
+pub const SLOTS: [(&str, &str); 9] = [
     ("order-user", "fast"),
     ("order-product", "fast"),
     ("gateway-user", "none"),
     ("gateway-product", "none"),
     ("gateway-order", "none"),
+    ("user.server", "unlimited"),
+    ("product.server", "unlimited"),
+    ("order.server", "unlimited"),
+    ("gateway.server", "unlimited"),
 ];
+
+/// Whether a slot is at a service's door and takes a server's policy.
+#[must_use]
+pub fn is_server(slot: &str) -> bool {
+    slot.ends_with(".server")
+}
 
 /// The parts that can have replicas.
 pub const PARTS: [&str; 4] = [
@@ -41,5 +51,5 @@ pub const TOXICS: [(&str, &[&str]); 3] = [
 /// attempts. The key links are followed in the background.
 #[must_use]
 pub fn is_slot(link: &str) -> bool {
-    SLOTS.iter().any(|(slot, _)| *slot == link)
+    !is_server(link) && SLOTS.iter().any(|(slot, _)| *slot == link)
 }

@@ -31,6 +31,7 @@
 //! that = "opened_after_failures(fast) == 5"     # see `checks`
 //! because = "…"
 //! quick = "…"                        # what must hold instead under --quick
+//! precondition = true                # decides which trials count; default false
 //!
 //! [quick]                            # what --quick changes
 //! repeats = 1

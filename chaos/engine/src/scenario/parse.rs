@@ -280,40 +280,59 @@ fn read_checks(
     if tables.is_empty() {
         c.error(root.span(), "a scenario needs at least one [[check]]");
     }
-    for mut t in tables {
-        let id = t.need_text(c, "id");
-        if let Some(id) = id.as_ref().filter(|id| !seen.insert(id.value.clone())) {
-            c.error(
-                id.span.clone(),
-                format!("there is a check `{}` already", id.value),
-            );
-        }
-        let that = t.need_text(c, "that");
-        let because = t.need_text(c, "because");
-        let quick = t.text(c, "quick");
-        t.finish(c);
-        let Some(that) = that else { continue };
-        let quick = quick.and_then(|text| check(c, &text, &names).map(|p| (text.value, p)));
-        let parsed = check(c, &that, &names);
-        if let (Some(predicate), Some(id), Some(because)) = (parsed, id, because) {
-            found.push(Check {
-                id: id.value,
-                that: that.value,
-                because: because.value,
-                predicate,
-                quick,
-            });
-        }
+    for t in tables {
+        found.extend(read_check(c, t, &names, &mut seen));
     }
     found
+}
+
+fn read_check(
+    c: &mut Collector<'_>,
+    mut t: Table<'_, '_>,
+    names: &checks::Names,
+    seen: &mut HashSet<String>,
+) -> Option<Check> {
+    let id = t.need_text(c, "id");
+    if let Some(id) = id.as_ref().filter(|id| !seen.insert(id.value.clone())) {
+        c.error(
+            id.span.clone(),
+            format!("there is a check `{}` already", id.value),
+        );
+    }
+    let that = t.need_text(c, "that");
+    let because = t.need_text(c, "because");
+    let quick = t.text(c, "quick");
+    let precondition = t.flag(c, "precondition").unwrap_or(false);
+    t.finish(c);
+    let that = that?;
+    let quick = quick.and_then(|text| {
+        let predicate = check(c, &text, names, precondition)?;
+        Some((text.value, predicate))
+    });
+    let predicate = check(c, &that, names, precondition);
+    Some(Check {
+        id: id?.value,
+        that: that.value,
+        because: because?.value,
+        predicate: predicate?,
+        precondition,
+        quick,
+    })
 }
 
 fn check(
     c: &mut Collector<'_>,
     that: &At<String>,
     names: &checks::Names,
+    precondition: bool,
 ) -> Option<checks::Predicate> {
-    match checks::parse(&that.value, names) {
+    let parsed = checks::parse(&that.value, names).and_then(|predicate| {
+        if precondition {
+            checks::precondition::admissible(&that.value, &predicate, names)?;
+        }
+        Ok(predicate)
+    });
+    match parsed {
         Ok(predicate) => Some(predicate),
         Err(problem) => {
             let span = inside(c.source(), that, &problem.span);

@@ -1,3 +1,5 @@
+mod preconditions;
+
 use super::*;
 use crate::diagnostics::Severity;
 

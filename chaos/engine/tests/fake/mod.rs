@@ -40,6 +40,16 @@ pub struct Wrong {
     pub events_end_after: Option<u32>,
     /// Orders fail in the warm-up and later.
     pub sick: bool,
+    /// In so many trials, the first ones, the order of this number fails.
+    pub stumbles: Option<Stumble>,
+}
+
+/// One order that fails although nothing is broken.
+#[derive(Clone, Copy, Default)]
+pub struct Stumble {
+    pub in_trials: u32,
+    /// Counted in each trial from 1, the warm-up included.
+    pub at_order: u32,
 }
 
 pub struct Shop {
@@ -51,6 +61,23 @@ pub struct Shop {
     next: AtomicI64,
     orders: Mutex<HashMap<i64, Vec<Value>>>,
     stock: Mutex<HashMap<i64, i64>>,
+    /// Trials, told by their products, and the orders of the one under way.
+    trial: Mutex<(u32, u32)>,
+}
+
+impl Shop {
+    fn next_trial(&self) {
+        let mut trial = self.trial.lock();
+        *trial = (trial.0 + 1, 0);
+    }
+
+    /// Whether the next order stumbles.
+    fn stumbles(&self) -> bool {
+        let mut trial = self.trial.lock();
+        trial.1 += 1;
+        let at = |s: Stumble| trial.0 <= s.in_trials && trial.1 == s.at_order;
+        self.wrong.stumbles.is_some_and(at)
+    }
 }
 
 #[derive(Debug)]
@@ -111,7 +138,9 @@ impl Observer for Tell {
                 "kind": "call", "link": slot.link, "method": call.method, "request_id": call.request_id,
                 "outcome": outcome.as_str(), "attempts": attempts, "started_ns": ns(started), "t_ns": ns(ended),
             }),
-            Event::Breaker { slot, transition } => json!({
+            Event::Breaker {
+                slot, transition, ..
+            } => json!({
                 "kind": "breaker", "link": slot.link, "from": transition.from.as_str(),
                 "to": transition.to.as_str(), "t_ns": now_ns(),
             }),
@@ -138,6 +167,7 @@ pub async fn start(wrong: Wrong) -> (Shared, Target) {
         next: AtomicI64::new(1),
         orders: Mutex::default(),
         stock: Mutex::default(),
+        trial: Mutex::default(),
     });
     let target = Target {
         kind: "fake".to_owned(),
@@ -203,6 +233,9 @@ async fn history(State(shop): State<Shared>, headers: HeaderMap) -> Json<Value> 
 }
 
 async fn make(State(shop): State<Shared>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+    if shop.stumbles() {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
     let request_id = headers["x-request-id"].to_str().unwrap();
     let call = Call {
         method: "GetProducts",
@@ -286,7 +319,7 @@ fn slots(names: &'static [&'static str]) -> Router<Shared> {
 fn user(shop: &Shared) -> Router {
     control(shop)
         .merge(quiet_events())
-        .merge(slots(&[]))
+        .merge(slots(&["user.server"]))
         .route(
             "/lab/fixtures",
             post(
@@ -307,12 +340,13 @@ fn user(shop: &Shared) -> Router {
 fn product(shop: &Shared) -> Router {
     control(shop)
         .merge(quiet_events())
-        .merge(slots(&[]))
+        .merge(slots(&["product.server"]))
         .route(
             "/lab/fixtures",
             post(
                 |State(shop): State<Shared>, Json(ask): Json<Value>| async move {
                     let units = ask["units"].as_i64().unwrap();
+                    shop.next_trial();
                     let made: Vec<Value> = (0..ask["products"].as_i64().unwrap())
                         .map(|_| {
                             let id = shop.next.fetch_add(1, Ordering::Relaxed);
@@ -330,7 +364,12 @@ fn product(shop: &Shared) -> Router {
 fn gateway(shop: &Shared) -> Router {
     control(shop)
         .merge(quiet_events())
-        .merge(slots(&["gateway-user", "gateway-product", "gateway-order"]))
+        .merge(slots(&[
+            "gateway-user",
+            "gateway-product",
+            "gateway-order",
+            "gateway.server",
+        ]))
         .with_state(shop.clone())
 }
 
@@ -339,7 +378,9 @@ fn order(shop: &Shared) -> Router {
         .route(
             "/lab/policies",
             get(|| async {
-                Json(json!({"slots": {"order-user": "fast", "order-product": "fast"}}))
+                Json(json!({"slots": {
+                    "order-user": "fast", "order-product": "fast", "order.server": "unlimited",
+                }}))
             }),
         )
         .route("/lab/policies/{slot}", put(set))
@@ -360,6 +401,9 @@ async fn set(
     Path(slot): Path<String>,
     Json(spec): Json<Value>,
 ) -> Json<Value> {
+    if slot.ends_with(".server") {
+        return Json(spec);
+    }
     let spec: PolicySpec = serde_json::from_value(spec).unwrap();
     let policy = spec.resolve().unwrap();
     if slot == "order-product" {

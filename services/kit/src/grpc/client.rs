@@ -123,6 +123,10 @@ impl Link {
         if let Ok(id) = ctx.request_id.parse() {
             metadata.insert("x-request-id", id);
         }
+        metadata.insert(
+            "x-request-priority",
+            MetadataValue::from_static(ctx.priority.as_str()),
+        );
         if attempt.number > 1 {
             metadata.insert(
                 "grpc-previous-rpc-attempts",

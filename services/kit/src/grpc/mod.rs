@@ -2,6 +2,7 @@
 //! metrics, and the client side with a policy in its slot.
 
 mod client;
+mod door;
 mod server;
 
 pub use client::{Link, LinkError};

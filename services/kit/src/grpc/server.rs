@@ -7,7 +7,7 @@ use std::{
 };
 
 use ::http::{HeaderMap, HeaderName};
-use resilience::deadline::Deadline;
+use resilience::{deadline::Deadline, server::ServerSlot};
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 use tokio::{net::TcpListener, time::Instant};
@@ -20,9 +20,10 @@ use tonic::{
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
+use super::door::DoorLayer;
 use crate::{
     Ctx,
-    http::LONGEST_DEADLINE,
+    http::{self, LONGEST_DEADLINE},
     telemetry::{self, names},
 };
 
@@ -73,12 +74,14 @@ pub(crate) async fn serve(
     listener: TcpListener,
     service: &'static str,
     routes: Routes,
+    door: Option<ServerSlot>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .layer(ContextLayer { service })
+        .layer(DoorLayer(door))
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
         .await
@@ -179,6 +182,7 @@ fn context(headers: &HeaderMap) -> Ctx {
         .and_then(Deadline::from_grpc_timeout)
         .unwrap_or(Deadline::NONE);
     let mut ctx = Ctx::internal(text(&REQUEST_ID).unwrap_or("-"));
+    ctx.priority = http::priority(headers);
     ctx.deadline = match asked.remaining() {
         Some(left) => Deadline::after(left.min(LONGEST_DEADLINE)),
         None => Deadline::NONE,

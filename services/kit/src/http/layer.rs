@@ -12,7 +12,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use resilience::deadline::Deadline;
+use resilience::{deadline::Deadline, priority::Priority};
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
@@ -28,6 +28,9 @@ use crate::{
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Milliseconds left for an answer.
 pub const DEADLINE: HeaderName = HeaderName::from_static("x-request-deadline");
+/// Who is served first under overload: `critical-plus`, `critical`, `sheddable-plus`, `sheddable`.
+/// The gateway takes it from the outside only together with the lab's token.
+pub const PRIORITY: HeaderName = HeaderName::from_static("x-request-priority");
 /// Presented by the lab's load generator, so that its other headers are believed.
 pub const LAB_TOKEN: HeaderName = HeaderName::from_static("x-lab-token");
 
@@ -39,13 +42,15 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 pub(super) struct Rules {
     service: &'static str,
     lab_token: Option<Arc<SecretString>>,
+    edge: bool,
 }
 
 impl Rules {
-    pub(super) fn new(service: &'static str, lab: Option<&LabConfig>) -> Self {
+    pub(super) fn new(service: &'static str, lab: Option<&LabConfig>, edge: bool) -> Self {
         Self {
             service,
             lab_token: lab.map(|lab| Arc::new(lab.token.clone())),
+            edge,
         }
     }
 
@@ -81,7 +86,10 @@ pub(super) async fn apply(
     let mut response = async {
         let answer = within(deadline, next.run(request)).await;
         let answer = as_json(answer);
-        tracing::Span::current().record("http.response.status_code", answer.status().as_u16());
+        tracing::Span::current().record(
+            "http.response.status_code",
+            i64::from(answer.status().as_u16()),
+        );
         if answer.status().is_server_error() {
             tracing::Span::current().record("otel.status_code", "ERROR");
         }
@@ -161,13 +169,26 @@ fn context(rules: &Rules, request: &Request) -> Ctx {
         .map_or(Deadline::NONE, |ms: u64| {
             Deadline::after(Duration::from_millis(ms).min(LONGEST_DEADLINE))
         });
+    let trusted = rules.trusts(headers);
     Ctx {
         request_id: request_id(headers),
         deadline,
+        priority: if trusted || !rules.edge {
+            priority(headers)
+        } else {
+            Priority::default()
+        },
         client: client(request),
-        trusted: rules.trusts(headers),
+        trusted,
         origin: origin(headers).into(),
     }
+}
+
+/// Anything that is none of the four levels is the usual one.
+pub(crate) fn priority(headers: &HeaderMap) -> Priority {
+    text(headers, &PRIORITY)
+        .and_then(|level| level.parse().ok())
+        .unwrap_or_default()
 }
 
 /// Taken when it is short and printable, else made.

@@ -1,5 +1,6 @@
 //! The contract's common HTTP rules, once for all services.
 
+mod door;
 mod layer;
 pub mod serve;
 mod slash;
@@ -10,7 +11,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{ApiError, LabConfig};
 
-pub use layer::{DEADLINE, LAB_TOKEN, REQUEST_ID};
+pub(crate) use door::admit;
+pub(crate) use layer::priority;
+pub use layer::{DEADLINE, LAB_TOKEN, PRIORITY, REQUEST_ID};
 
 /// The largest body, in bytes.
 pub const BODY_LIMIT: usize = 1 << 20;
@@ -21,9 +24,15 @@ pub const LONGEST_DEADLINE: std::time::Duration = std::time::Duration::from_secs
 pub type App = BoxCloneSyncService<axum::extract::Request, Response, std::convert::Infallible>;
 
 /// Puts the common rules round a router: request id, trace, metrics, deadline,
-/// body limit, JSON errors, panics as 500, and the trailing-slash rule.
-pub fn with_rules(router: Router, service: &'static str, lab: Option<&LabConfig>) -> App {
-    let rules = layer::Rules::new(service, lab);
+/// body limit, JSON errors, panics as 500, and the trailing-slash rule. `edge`: callers are
+/// strangers, whose priority does not count.
+pub fn with_rules(
+    router: Router,
+    service: &'static str,
+    lab: Option<&LabConfig>,
+    edge: bool,
+) -> App {
+    let rules = layer::Rules::new(service, lab, edge);
     let router = router
         .fallback(|| async {
             ApiError::new(::http::StatusCode::NOT_FOUND, "not_found", "No such page.")

@@ -4,18 +4,17 @@ use ::http::{StatusCode, header};
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use futures_util::{future::BoxFuture, stream};
-use resilience::policy::PolicySpec;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 
-use super::events::EventBus;
+use super::{events::EventBus, policies};
 use crate::{ApiError, Slots};
 
 pub(crate) type Fixtures =
@@ -36,8 +35,13 @@ pub(crate) fn router(control: Control) -> Router {
     let token = Arc::clone(&control.token);
     Router::new()
         .route("/lab/health", get(|| async { Json(json!({ "ok": true })) }))
-        .route("/lab/policies", get(policies))
-        .route("/lab/policies/{slot}", get(policy).put(set_policy))
+        .route("/lab/policies", get(policies::all))
+        .route(
+            "/lab/policies/{slot}",
+            get(policies::one).put(policies::set),
+        )
+        .route("/lab/policies/{slot}/state", get(policies::state))
+        .route("/lab/policies/{slot}/breaker", put(policies::force))
         .route("/lab/reset", post(reset))
         .route("/lab/fixtures", post(fixtures))
         .route("/lab/events", get(events))
@@ -51,7 +55,7 @@ pub(crate) fn router(control: Control) -> Router {
         .with_state(control)
 }
 
-fn refuse(status: StatusCode, why: impl Into<String>) -> Response {
+pub(super) fn refuse(status: StatusCode, why: impl Into<String>) -> Response {
     (status, Json(json!({ "error": why.into() }))).into_response()
 }
 
@@ -72,63 +76,13 @@ async fn guard(State(token): State<Arc<SecretString>>, request: Request, next: N
     }
 }
 
-async fn policies(State(control): State<Control>) -> Response {
-    let all = control.slots.iter().flat_map(Slots::all);
-    let slots: serde_json::Map<String, Value> = all
-        .map(|(name, slot)| (name, json!(slot.policy())))
-        .collect();
-    Json(json!({ "slots": slots })).into_response()
-}
-
-async fn policy(State(control): State<Control>, Path(name): Path<String>) -> Response {
-    match find(&control, &name) {
-        Ok(slot) => Json(json!(slot.policy())).into_response(),
-        Err(response) => *response,
-    }
-}
-
-async fn set_policy(
-    State(control): State<Control>,
-    Path(name): Path<String>,
-    body: axum::body::Bytes,
-) -> Response {
-    let slot = match find(&control, &name) {
-        Ok(slot) => slot,
-        Err(response) => return *response,
-    };
-    let spec = serde_json::from_slice::<PolicySpec>(&body).map_err(|error| error.to_string());
-    match spec.and_then(|spec| spec.resolve().map_err(|error| error.to_string())) {
-        Ok(policy) => {
-            slot.set(policy);
-            Json(json!(slot.policy())).into_response()
-        }
-        Err(error) => refuse(StatusCode::BAD_REQUEST, error),
-    }
-}
-
-fn find(control: &Control, name: &str) -> Result<resilience::slot::Slot, Box<Response>> {
-    let found = control.slots.as_ref().and_then(|slots| slots.get(name));
-    found.ok_or_else(|| {
-        let known: Vec<String> = control
-            .slots
-            .iter()
-            .flat_map(Slots::all)
-            .map(|(name, _)| name)
-            .collect();
-        Box::new(refuse(
-            StatusCode::NOT_FOUND,
-            format!("no slot {name:?} here; there are: {}", known.join(", ")),
-        ))
-    })
-}
-
 async fn reset(State(control): State<Control>) -> Response {
     let slots = control
         .slots
         .iter()
         .flat_map(Slots::all)
-        .map(|(name, slot)| {
-            slot.reset();
+        .map(|(name, place)| {
+            place.reset();
             name
         });
     let names: Vec<String> = slots.collect();

@@ -116,7 +116,8 @@ impl Observer for EventBus {
                 cancelled,
             } => {
                 self.send("attempt", || object(json!({
-                    "link": slot.link, "method": call.method, "request_id": call.request_id,
+                    "link": slot.link, "policy": call.policy, "method": call.method,
+                    "request_id": call.request_id,
                     "attempt": attempt, "started_ns": monotonic_of(started), "t_ns": monotonic_of(ended),
                     "ok": ok, "status": status, "failure": failure, "cancelled": cancelled,
                 })));
@@ -156,15 +157,74 @@ impl Observer for EventBus {
             } => {
                 self.send("call", || {
                     object(json!({
-                        "link": slot.link, "method": call.method, "request_id": call.request_id,
-                        "outcome": outcome, "attempts": attempts,
+                        "link": slot.link, "policy": call.policy, "method": call.method,
+                        "request_id": call.request_id, "outcome": outcome, "attempts": attempts,
                         "started_ns": monotonic_of(started), "t_ns": monotonic_of(ended),
                     }))
                 });
             }
-            Event::Breaker { slot, transition } => {
+            Event::Hedge {
+                slot,
+                call,
+                attempt,
+                after,
+            } => {
+                self.send("hedge", || {
+                    object(json!({
+                        "link": slot.link, "method": call.method, "request_id": call.request_id,
+                        "attempt": attempt,
+                        "after_us": u64::try_from(after.as_micros()).unwrap_or(u64::MAX),
+                    }))
+                });
+            }
+            Event::HedgeWon {
+                slot,
+                call,
+                attempt,
+            } => {
+                self.send("hedge_won", || {
+                    object(json!({
+                        "link": slot.link, "method": call.method, "request_id": call.request_id,
+                        "attempt": attempt,
+                    }))
+                });
+            }
+            Event::Shed {
+                slot,
+                call,
+                priority,
+                reason,
+                retry_after,
+            } => {
+                self.send("shed", || {
+                    object(json!({
+                        "link": slot.link, "method": call.method, "request_id": call.request_id,
+                        "priority": priority, "reason": reason,
+                        "retry_after_ms": millis(Some(retry_after)),
+                    }))
+                });
+            }
+            Event::Finished {
+                slot,
+                call,
+                took,
+                wasted: true,
+                ..
+            } => {
+                self.send("wasted", || {
+                    object(json!({
+                        "link": slot.link, "method": call.method, "request_id": call.request_id,
+                        "took_us": u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                    }))
+                });
+            }
+            Event::Breaker {
+                slot,
+                policy,
+                transition,
+            } => {
                 self.send("breaker", || object(json!({
-                    "link": slot.link, "from": transition.from.as_str(), "to": transition.to.as_str(),
+                    "link": slot.link, "policy": policy, "from": transition.from.as_str(), "to": transition.to.as_str(),
                     "failures_in_a_row": transition.failures_in_a_row,
                     "retry_after_ms": millis(transition.retry_after),
                 })));

@@ -3,5 +3,6 @@
 
 mod control;
 pub mod events;
+mod policies;
 
 pub(crate) use control::{Control, Fixtures, Reset, router};

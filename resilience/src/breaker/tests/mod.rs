@@ -1,15 +1,32 @@
+mod calls;
+mod detection;
+mod forced;
+mod windows;
+
 use std::time::Duration;
 
 use super::*;
 
 const RESET: Duration = Duration::from_secs(5);
 
+const S: fn(u64) -> Duration = Duration::from_secs;
+
+/// What a breaker shows that knows nothing yet.
+const FRESH: BreakerView = BreakerView {
+    state: BreakerState::Closed,
+    failures_in_a_row: 0,
+    retry_after: None,
+    forced: None,
+    calls: 0,
+    failure_rate: None,
+    slow_rate: None,
+};
+
 fn breaker(trials: u32, successes: u32) -> Breaker {
-    Breaker::new(BreakerConfig::Consecutive {
-        failures: 3,
-        reset: RESET,
+    Breaker::new(BreakerConfig {
         trials,
         successes,
+        ..BreakerConfig::consecutive(3, RESET)
     })
 }
 
@@ -67,6 +84,7 @@ async fn open_refuses_with_the_time_left() {
         state: BreakerState::Open,
         failures_in_a_row: 3,
         retry_after: left,
+        ..FRESH
     };
     assert_eq!(breaker.view(), view);
     tokio::time::advance(Duration::from_secs(4)).await;
@@ -177,11 +195,10 @@ async fn what_began_before_a_transition_does_not_count_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn counts_of_zero_are_one() {
-    let breaker = Breaker::new(BreakerConfig::Consecutive {
-        failures: 0,
-        reset: RESET,
+    let breaker = Breaker::new(BreakerConfig {
         trials: 0,
         successes: 0,
+        ..BreakerConfig::consecutive(0, RESET)
     });
     assert_eq!(breaker.view().state, BreakerState::Closed);
     let trial = half_open(&breaker).await;
@@ -193,4 +210,76 @@ async fn clones_share_the_state() {
     let breaker = breaker(1, 1);
     opened(&breaker.clone());
     assert!(breaker.try_acquire().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_reopening_in_a_row_takes_longer_and_closing_forgets_them() {
+    let breaker = Breaker::new(BreakerConfig {
+        growth: 2.0,
+        max_reset: S(15),
+        ..BreakerConfig::consecutive(3, RESET)
+    });
+    for _ in 0..2 {
+        opened(&breaker);
+        assert_eq!(breaker.view().retry_after, Some(RESET));
+        for (wait, grown) in [(5, 10), (10, 15), (15, 15)] {
+            tokio::time::advance(S(wait) - Duration::from_millis(1)).await;
+            assert!(breaker.try_acquire().is_err(), "open for {wait} s");
+            tokio::time::advance(Duration::from_millis(1)).await;
+            let transition = breaker.try_acquire().unwrap().failure().unwrap();
+            assert_eq!(transition.retry_after, Some(S(grown)));
+        }
+        tokio::time::advance(S(15)).await;
+        let closed = breaker.try_acquire().unwrap().success().unwrap();
+        assert_eq!(closed.to, BreakerState::Closed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_beyond_the_clock_stays_open() {
+    let breaker = Breaker::new(BreakerConfig::consecutive(1, Duration::MAX));
+    assert_eq!(fail(&breaker).unwrap().retry_after, Some(Duration::MAX));
+    tokio::time::advance(S(1_000_000)).await;
+    assert_eq!(breaker.try_acquire().unwrap_err().retry_after, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_counts_the_failures_it_is_told_to() {
+    let config = BreakerConfig {
+        counts: [FailureKind::Exhausted].into_iter().collect(),
+        ..BreakerConfig::consecutive(2, RESET)
+    };
+    let breaker = Breaker::new(config);
+    let end = |kind| {
+        let permit = breaker.try_acquire().unwrap();
+        let transition = permit.record_timed(kind, Duration::ZERO);
+        (breaker.view().failures_in_a_row, transition.map(|t| t.to))
+    };
+    assert_eq!(end(Some(FailureKind::Exhausted)), (1, None));
+    assert_eq!(end(Some(FailureKind::Cancelled)), (1, None), "nothing");
+    assert_eq!(end(Some(FailureKind::Unavailable)), (0, None), "a success");
+    assert_eq!(end(Some(FailureKind::Exhausted)), (1, None));
+    assert_eq!(end(None), (0, None));
+    assert_eq!(end(Some(FailureKind::Exhausted)), (1, None));
+    let opened = end(Some(FailureKind::Exhausted));
+    assert_eq!(opened, (2, Some(BreakerState::Open)));
+}
+
+#[test]
+fn breakers_and_permits_cross_threads() {
+    fn crosses<T: Send + Sync + 'static>() {}
+    crosses::<Breaker>();
+    crosses::<Permit>();
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_shows_itself() {
+    let breaker = breaker(1, 1);
+    let permit = breaker.try_acquire().unwrap();
+    let (breaker, permit) = (format!("{breaker:?}"), format!("{permit:?}"));
+    assert!(
+        breaker.starts_with("Breaker(BreakerView { state: Closed"),
+        "{breaker}"
+    );
+    assert!(permit.starts_with("Permit { admitted: Closed"), "{permit}");
 }

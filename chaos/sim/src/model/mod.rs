@@ -1,0 +1,13 @@
+//! What the policies meet: networks, servers, arrivals and errors, in virtual time.
+
+mod arrivals;
+mod error;
+mod network;
+mod server;
+mod service;
+
+pub use arrivals::Arrivals;
+pub use error::ModelError;
+pub use network::Network;
+pub use server::{Server, ServerConfig, Tally};
+pub use service::ServiceTime;

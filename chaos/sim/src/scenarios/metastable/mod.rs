@@ -1,0 +1,250 @@
+//! `metastable`: an overload that outlives its cause.
+//!
+//! Callers come at a steady rate, open loop. For a moment (the trigger) the server stands still; its
+//! queue fills. When it works again, the queue is longer than callers wait: it works on answers
+//! nobody waits for, every attempt times out, and retries bring more load than the server can do.
+//! Below some load it comes back by itself; above, with retries alone, it stays down for ever,
+//! however the retries wait, since delay does not reduce an open-loop load. It comes back when
+//! something takes load away: a budget, a breaker, shedding.
+//!
+//! It takes a queue longer than capacity × time-out, and a server that works on for callers who
+//! have left: the usual state of things. With up to 3 attempts a call, naive retries can hold the
+//! server down from a third of its capacity on. Above capacity nothing helps everybody.
+//!
+//! Source: Bronson et al., "Metastable Failures in Distributed Systems", HotOS '21; Huang et al.,
+//! "Metastable Failures in the Wild", OSDI '22.
+
+mod arms;
+mod world;
+
+use std::time::Duration;
+
+use super::list;
+use crate::error::{SimError, all_within, within};
+use crate::report::chart::{Chart, Map, Panel};
+use crate::report::{Outcome, Rows, Table, Value};
+use crate::run::Run;
+use crate::stats::Sample;
+
+use arms::Arm;
+use world::Seen;
+
+/// What it is called.
+pub const NAME: &str = "metastable";
+
+/// What it shows.
+pub const SHOWS: &str = "overload that outlives its trigger: map of load and trigger, by policy";
+
+/// A shop that answers this share of its callers is up. Above capacity no policy can: at 110 % of
+/// it, nine in eleven are the most there is.
+pub const UP: f64 = 0.95;
+
+/// Parameters; every combination is a cell, for each arm.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// Offered loads (`--load`), as shares of the server's capacity, 0.05 to 2.
+    pub loads: Vec<f64>,
+    /// How long the server stands still (`--trigger`), in seconds, 0 to 30.
+    pub triggers: Vec<f64>,
+    /// Repetitions of each cell (`--repetitions`), 1 to 1 000.
+    pub repetitions: u32,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            loads: vec![0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1],
+            triggers: vec![0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0],
+            repetitions: 3,
+        }
+    }
+}
+
+/// One field of the map.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    arm: Arm,
+    load: f64,
+    trigger: f64,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// [`SimError::Parameter`] for a parameter out of its range.
+pub fn run(params: &Params, run: &Run) -> Result<Outcome, SimError> {
+    all_within("--load", &params.loads, &(0.05..=2.0))?;
+    all_within("--trigger", &params.triggers, &(0.0..=30.0))?;
+    within("--repetitions", params.repetitions, 1..=1_000)?;
+    let spots = spots(params);
+    let seen = measure(&spots, params.repetitions, run);
+    Ok(Outcome {
+        name: NAME,
+        title: "Metastability: which policies come back after the trigger is gone".to_owned(),
+        seed: run.seed,
+        parameters: vec![
+            ("seed", run.seed.to_string()),
+            ("load", list(&params.loads)),
+            ("trigger (s)", list(&params.triggers)),
+            ("repetitions", params.repetitions.to_string()),
+            ("capacity", format!("{} calls/s", world::CAPACITY)),
+            ("queue", format!("{} requests", world::QUEUE)),
+        ],
+        rows: rows(&spots, &seen),
+        tables: arms::ALL
+            .iter()
+            .map(|arm| table(*arm, params, &spots, &seen))
+            .collect(),
+        notes: vec![format!(
+            "Fields: per cent of the calls that are answered, from {} s to {} s after the server \
+             works again. Down the side: how long it stood still (s). Along the top: offered load, \
+             in per cent of capacity. Up is {:.0} % and more.",
+            world::SETTLE.as_secs(),
+            (world::SETTLE + world::WATCH).as_secs(),
+            UP * 100.0
+        )],
+        chart: chart(params, &spots, &seen),
+    })
+}
+
+/// All fields, by arm, then trigger, then load.
+fn spots(params: &Params) -> Vec<Spot> {
+    let mut spots = Vec::new();
+    for &arm in &arms::ALL {
+        for &trigger in &params.triggers {
+            let loads = params.loads.iter();
+            spots.extend(loads.map(|&load| Spot { arm, load, trigger }));
+        }
+    }
+    spots
+}
+
+/// What is seen after the trigger is gone, for each field: the mean over repetitions.
+fn measure(spots: &[Spot], repetitions: u32, run: &Run) -> Vec<Seen> {
+    let root = run.root(NAME);
+    let results = run.repeat(spots.len(), repetitions, |i, repetition| {
+        let Spot { arm, load, trigger } = spots[i];
+        // The same for all arms: they meet the same callers and the same service times.
+        let seed = root
+            .nth(load.to_bits())
+            .nth(trigger.to_bits())
+            .nth(repetition);
+        world::look(arm, load, Duration::from_secs_f64(trigger), seed)
+    });
+    let mean = |seen: &[Seen], figure: fn(&Seen) -> f64| {
+        seen.iter().map(figure).collect::<Sample>().mean()
+    };
+    results
+        .iter()
+        .map(|seen| Seen {
+            goodput: mean(seen, |seen| seen.goodput),
+            attempts: mean(seen, |seen| seen.attempts),
+        })
+        .collect()
+}
+
+fn rows(spots: &[Spot], seen: &[Seen]) -> Rows {
+    let mut rows = Rows::new([
+        "arm",
+        "load",
+        "trigger_s",
+        "goodput_share",
+        "attempts_share",
+        "up",
+    ]);
+    for (spot, seen) in spots.iter().zip(seen) {
+        rows.push([
+            Value::name(spot.arm.name()),
+            Value::Real(spot.load, 3),
+            Value::Real(spot.trigger, 3),
+            Value::Real(seen.goodput, 4),
+            Value::Real(seen.attempts, 3),
+            Value::Flag(seen.goodput >= UP),
+        ]);
+    }
+    rows
+}
+
+/// An arm's shares, a row for each trigger.
+fn shares_of(arm: Arm, params: &Params, spots: &[Spot], seen: &[Seen]) -> Vec<Vec<f64>> {
+    let mine = spots.iter().zip(seen).filter(|(spot, _)| spot.arm == arm);
+    let mine: Vec<f64> = mine.map(|(_, seen)| seen.goodput).collect();
+    mine.chunks(params.loads.len())
+        .map(<[f64]>::to_vec)
+        .collect()
+}
+
+fn table(arm: Arm, params: &Params, spots: &[Spot], seen: &[Seen]) -> Table {
+    let head = params.loads.iter().map(|load| percent(*load));
+    let title = format!("{}: {}", arm.name(), arm.says());
+    let mut table = Table::new(title, std::iter::once("trigger".to_owned()).chain(head));
+    for (trigger, row) in params
+        .triggers
+        .iter()
+        .zip(shares_of(arm, params, spots, seen))
+    {
+        let cells = row.iter().map(|share| percent(*share));
+        table.push(std::iter::once(trigger.to_string()).chain(cells));
+    }
+    table
+}
+
+fn chart(params: &Params, spots: &[Spot], seen: &[Seen]) -> Chart {
+    let panel = |arm: &Arm| {
+        Panel::Map(Map {
+            title: arm.name().to_owned(),
+            x_label: "offered load (% of capacity)".to_owned(),
+            columns: params.loads.iter().map(|load| percent(*load)).collect(),
+            y_label: "trigger: the server stands still (s)".to_owned(),
+            rows: params.triggers.iter().map(ToString::to_string).collect(),
+            shares: shares_of(*arm, params, spots, seen),
+        })
+    };
+    Chart {
+        title: "Calls answered after the trigger is gone (%), by policy".to_owned(),
+        panels: arms::ALL.iter().map(panel).collect(),
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0}", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Seed;
+
+    fn look(arm: Arm, load: f64, trigger: u64) -> Seen {
+        world::look(arm, load, Duration::from_secs(trigger), Seed::new(11))
+    }
+
+    /// HotOS '21: the overload stays when its cause is gone, and waiting between attempts does not
+    /// help: the load is open loop. Every call makes its 3 attempts.
+    #[test]
+    fn retries_alone_keep_the_server_down_however_they_wait() {
+        let seen = [Arm::Naive, Arm::FullJitter].map(|arm| look(arm, 0.6, 2));
+        for seen in seen {
+            assert!(seen.goodput < 0.05, "{seen:?}");
+            assert!((seen.attempts - 1.8).abs() < 0.2, "{seen:?}");
+        }
+        assert_ne!(seen[0].attempts, seen[1].attempts, "the arms are two");
+    }
+
+    #[test]
+    fn a_breaker_comes_back() {
+        let seen = look(Arm::Breaker, 0.6, 2);
+        assert!(seen.goodput >= UP, "{seen:?}");
+    }
+
+    /// With 3 attempts a call, less than a third of the capacity can't be amplified above it.
+    #[test]
+    fn at_low_load_everybody_comes_back_and_above_capacity_nobody() {
+        for arm in arms::ALL {
+            let low = look(arm, 0.25, 2);
+            assert!(low.goodput >= UP, "{arm:?}: {low:?}");
+            let above = look(arm, 1.2, 0);
+            assert!(above.goodput < UP, "{arm:?}: {above:?}");
+        }
+    }
+}
