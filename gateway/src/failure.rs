@@ -132,3 +132,34 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(retry_after: Option<&str>) -> Failure {
+        let mut answer = Response::new(Body::empty());
+        *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        if let Some(value) = retry_after {
+            let value = value.parse().unwrap();
+            answer.headers_mut().insert(header::RETRY_AFTER, value);
+        }
+        Failure::Answer(Box::new(answer))
+    }
+
+    #[test]
+    fn retry_after_in_seconds_is_obeyed() {
+        let wait = |seconds| Some(Pushback::Wait(Duration::from_secs(seconds)));
+        assert_eq!(answered(Some("2")).pushback(), wait(2));
+        assert_eq!(answered(Some(" 0 ")).pushback(), wait(0));
+        for nothing in [
+            None,
+            Some("soon"),
+            Some("-1"),
+            Some("Mon, 23 Nov 2026 10:00:00 GMT"),
+        ] {
+            assert_eq!(answered(nothing).pushback(), None, "{nothing:?}");
+        }
+        assert_eq!(Failure::Broken(String::new()).pushback(), None);
+    }
+}

@@ -116,11 +116,25 @@ async fn headers_from_outside_that_claim_trust_are_not_passed_on() {
     };
     let seen: Value = request("wrong").await.unwrap().json().await.unwrap();
     assert_eq!(seen["headers"]["x-forwarded-for"], "127.0.0.1");
-    for name in ["x-request-priority", "x-lab-token", "x-hop", "connection"] {
+    for name in ["x-lab-token", "x-hop", "connection"] {
         assert!(seen["headers"].get(name).is_none(), "{name}");
     }
+    assert_eq!(
+        seen["headers"]["x-request-priority"], "critical",
+        "ours, not theirs"
+    );
     let seen: Value = request("test-token").await.unwrap().json().await.unwrap();
     assert_eq!(seen["headers"]["x-forwarded-for"], "10.9.9.9");
+    assert_eq!(seen["headers"]["x-request-priority"], "critical-plus");
+}
+
+#[tokio::test]
+async fn an_order_to_be_placed_goes_first_under_overload() {
+    let gateway = echoing().await;
+    let order = client()
+        .post(url(&gateway, "/api/orders/"))
+        .json(&json!({}));
+    let seen: Value = order.send().await.unwrap().json().await.unwrap();
     assert_eq!(seen["headers"]["x-request-priority"], "critical-plus");
 }
 

@@ -6,5 +6,6 @@
 mod chaos;
 mod crash;
 mod harness;
+mod policy;
 mod readme;
 mod up;

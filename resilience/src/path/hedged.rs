@@ -61,6 +61,7 @@ impl Path<'_> {
             },
         };
         if hedge_won && answer.is_ok() {
+            tracing::debug!(attempt = number, "hedge won");
             self.slot.tell(&Event::HedgeWon {
                 slot: self.slot.names(),
                 call: self.id(),
@@ -96,6 +97,11 @@ impl Path<'_> {
         let leave = self.admit_now(number).ok()?;
         progress.hedged = true;
         *progress.made = number;
+        tracing::debug!(
+            attempt = number,
+            after_ms = super::millis(after),
+            "hedge sent"
+        );
         self.slot.tell(&Event::Hedge {
             slot: self.slot.names(),
             call: self.id(),

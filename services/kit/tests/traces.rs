@@ -128,6 +128,12 @@ async fn each_attempt_is_a_span_under_its_call_in_the_callers_trace() {
     };
     assert_eq!(hex(&request.parent_span_id), "b7ad6b7169203331");
     assert_eq!(call.parent_span_id, request.span_id);
+    let waits = call.events.iter().filter(|event| event.name == "retry");
+    assert_eq!(
+        waits.count(),
+        2,
+        "each decision is an event of its span, at any log level"
+    );
     let mut numbers = Vec::new();
     for attempt in &by_name["attempt"] {
         assert_eq!(attempt.parent_span_id, call.span_id);

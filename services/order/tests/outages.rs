@@ -279,7 +279,7 @@ async fn a_policy_is_swapped_while_the_service_runs() {
         .cloned()
         .collect();
     slots.sort();
-    assert_eq!(slots, ["order-product", "order-user"]);
+    assert_eq!(slots, ["order-product", "order-user", "order.server"]);
 }
 
 #[tokio::test]

@@ -17,7 +17,9 @@ use opentelemetry_sdk::{
     trace::{Sampler, SdkTracerProvider},
 };
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::Common;
 
@@ -64,35 +66,41 @@ impl Telemetry {
 pub fn init(common: &Common) -> Result<Telemetry, TelemetryError> {
     global::set_text_map_propagator(TraceContextPropagator::new());
     let provider = provider(common)?;
+    // Each retry, refusal and hedge is an event of its span; in the log they would drown the rest.
+    let decisions = common.otlp_endpoint.as_ref().map(|_| "resilience=debug");
+    let traces = tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer(common.name))
+        .with_location(false)
+        .with_threads(false);
+    let lines = tracing_subscriber::fmt::layer().event_format(logs::JsonLines {
+        service: common.name,
+    });
+    tracing_subscriber::registry()
+        .with(traces.with_filter(filter(common, decisions)?))
+        .with(lines.with_filter(filter(common, None)?))
+        .try_init()
+        .map_err(|_| TelemetryError::Twice)?;
+    recorder(common.name);
+    Ok(Telemetry { provider })
+}
+
+/// What is kept: by `LOG_LEVEL`, and `more`. The exporter's own traffic must not be traced: that
+/// would never end.
+fn filter(common: &Common, more: Option<&str>) -> Result<EnvFilter, TelemetryError> {
     let filter = EnvFilter::try_new(&common.log_level)
         .map_err(|error| TelemetryError::Filter(common.log_level.clone(), error))?;
-    // The exporter's own traffic must not be traced: that would never end.
-    let filter = [
+    let quiet = [
         "h2=warn",
         "hyper=warn",
         "tonic=warn",
         "tower=warn",
         "opentelemetry=warn",
-    ]
-    .iter()
-    .filter_map(|directive| directive.parse().ok())
-    .fold(filter, EnvFilter::add_directive);
-    let traces = tracing_opentelemetry::layer()
-        .with_tracer(provider.tracer(common.name))
-        .with_location(false)
-        .with_threads(false);
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(traces)
-        .with(
-            tracing_subscriber::fmt::layer().event_format(logs::JsonLines {
-                service: common.name,
-            }),
-        )
-        .try_init()
-        .map_err(|_| TelemetryError::Twice)?;
-    recorder(common.name);
-    Ok(Telemetry { provider })
+    ];
+    Ok(quiet
+        .into_iter()
+        .chain(more)
+        .filter_map(|directive| directive.parse().ok())
+        .fold(filter, EnvFilter::add_directive))
 }
 
 /// Ids are made even when nobody collects, since errors and logs carry them.
