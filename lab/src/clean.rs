@@ -62,6 +62,7 @@ fn candidates(place: &Place, all: bool) -> Result<Vec<PathBuf>> {
                 lab.secrets(),
                 lab.state(),
                 lab.lock(),
+                lab.simulations(),
             ]
         })
         .collect();
@@ -144,12 +145,21 @@ mod tests {
     fn keys_and_other_labs_stay_unless_all_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let place = place(dir.path());
-        for folder in ["db", "logs", "keys", "base-30000/db", "runs/x"] {
+        for folder in [
+            "db",
+            "logs",
+            "simulations",
+            "keys",
+            "base-30000/db",
+            "runs/x",
+        ] {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
         std::fs::write(dir.path().join("mine"), "").unwrap();
         run(&place, &args(false)).unwrap();
-        assert!(!dir.path().join("db").exists() && !dir.path().join("runs").exists());
+        for folder in ["db", "simulations", "runs"] {
+            assert!(!dir.path().join(folder).exists(), "{folder}");
+        }
         assert!(dir.path().join("keys").exists() && dir.path().join("base-30000").exists());
         run(&place, &args(true)).unwrap();
         assert!(!dir.path().join("keys").exists() && !dir.path().join("base-30000").exists());

@@ -97,7 +97,7 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
         Command::Load(args) => Box::pin(load::run(&spawner, global, &args)).await,
         Command::Test(args) => testing::run(global, &args).await,
         Command::Clean(args) => clean::run(&place()?, &args),
-        Command::Simulate(args) => simulate::run(args),
+        Command::Simulate(args) => simulate::run(global, args),
         Command::Policy(command) => policy::run(&place()?, &command).await,
         Command::Logs(args) => logs::show(&place()?, &args).await,
         Command::Totp { secret } => totp::run(&secret),

@@ -60,6 +60,11 @@ impl Place {
         self.home.join("runs")
     }
 
+    /// Where simulations draw their pictures.
+    pub fn simulations(&self) -> PathBuf {
+        self.data.join("simulations")
+    }
+
     /// Where shops of runs keep their data while they live.
     pub fn shops(&self) -> PathBuf {
         self.home.join("shops")

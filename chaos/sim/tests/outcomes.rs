@@ -2,8 +2,9 @@
 //! seed gives others; rows are JSON, and a picture is drawn.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
-use chaos_sim::scenarios::{amplification, detection, herd, jitter, metastable};
+use chaos_sim::scenarios::{amplification, detection, herd, jitter, metastable, overload};
 use chaos_sim::{Outcome, Run, Scenario, catalogue};
 
 /// Every scenario, small enough for a test.
@@ -28,8 +29,14 @@ fn small() -> Vec<Scenario> {
         }),
         Scenario::Metastable(metastable::Params {
             loads: vec![0.3, 0.8],
-            triggers: vec![0.1, 1.0],
+            triggers: vec![1.0],
             repetitions: 1,
+        }),
+        Scenario::Overload(overload::Params {
+            loads: vec![0.5, 2.0],
+            capacity: 50.0,
+            duration: Duration::from_secs(5),
+            ..overload::Params::default()
         }),
     ]
 }
@@ -48,7 +55,9 @@ fn everything(outcome: &Outcome) -> [String; 3] {
 
 #[test]
 fn every_scenario_is_tried_here() {
-    assert_eq!(small().len(), catalogue().len());
+    let tried: Vec<&str> = small().iter().map(Scenario::name).collect();
+    let known: Vec<&str> = catalogue().iter().map(|entry| entry.name).collect();
+    assert_eq!(tried, known);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chaos_sim::Scenario;
-use chaos_sim::scenarios::{amplification, detection, herd, jitter, metastable};
+use chaos_sim::scenarios::{amplification, detection, herd, jitter, metastable, overload};
 use clap::{Args, Subcommand};
 
 /// `lab simulate`
@@ -28,9 +28,12 @@ pub struct Output {
     /// Print rows as JSON instead of tables
     #[arg(long, global = true)]
     pub json: bool,
-    /// Draw a picture of it, too
+    /// Where to draw the picture [default: simulations/NAME.svg in the data folder]
     #[arg(long, global = true, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+    /// Draw no picture
+    #[arg(long, global = true, conflicts_with = "svg")]
+    pub no_svg: bool,
 }
 
 /// The scenarios and their parameters. Lists take commas, or the flag again.
@@ -93,6 +96,21 @@ pub enum SimulateCommand {
         #[arg(long, value_name = "N")]
         repetitions: Option<u32>,
     },
+    /// Goodput against offered load, by the server's limiter
+    Overload {
+        /// Offered load as share of capacity, 0.05 to 10 [default: 0.2 to 3]
+        #[arg(long, value_name = "R", value_delimiter = ',')]
+        load: Vec<f64>,
+        /// Requests a second that the server can do, 50 to 5000 [default: 800]
+        #[arg(long, value_name = "N")]
+        capacity: Option<f64>,
+        /// How long callers wait for an answer, 50ms to 2s [default: 250ms]
+        #[arg(long, value_name = "D", value_parser = humantime::parse_duration)]
+        timeout: Option<Duration>,
+        /// How long each load is watched, 5s to 10m [default: 20s]
+        #[arg(long, value_name = "D", value_parser = humantime::parse_duration)]
+        duration: Option<Duration>,
+    },
 }
 
 impl From<SimulateCommand> for Scenario {
@@ -153,6 +171,20 @@ impl From<SimulateCommand> for Scenario {
                     repetitions: repetitions.unwrap_or(default.repetitions),
                 })
             }
+            SimulateCommand::Overload {
+                load,
+                capacity,
+                timeout,
+                duration,
+            } => {
+                let default = overload::Params::default();
+                Self::Overload(overload::Params {
+                    loads: given(load, default.loads),
+                    capacity: capacity.unwrap_or(default.capacity),
+                    timeout: timeout.unwrap_or(default.timeout),
+                    duration: duration.unwrap_or(default.duration),
+                })
+            }
         }
     }
 }
@@ -191,6 +223,18 @@ mod tests {
             assert_eq!((output.seed, output.json), (7, true));
         }
         assert!(parse(&[]).unwrap().scenario.is_none(), "the list");
+    }
+
+    #[test]
+    fn a_picture_is_drawn_unless_it_is_not_wanted() {
+        let output = parse(&["jitter"]).unwrap().output;
+        assert!(output.svg.is_none() && !output.no_svg);
+        let output = parse(&["jitter", "--no-svg"]).unwrap().output;
+        assert!(output.no_svg);
+        let output = parse(&["--svg", "a.svg", "jitter"]).unwrap().output;
+        assert_eq!(output.svg, Some(PathBuf::from("a.svg")));
+        let both = parse(&["jitter", "--svg", "a.svg", "--no-svg"]);
+        assert!(both.unwrap_err().to_string().contains("--no-svg"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod detection;
 pub mod herd;
 pub mod jitter;
 pub mod metastable;
+pub mod overload;
 
 use crate::error::SimError;
 use crate::report::Outcome;
@@ -23,9 +24,23 @@ pub enum Scenario {
     Herd(herd::Params),
     /// Overload that outlives its trigger.
     Metastable(metastable::Params),
+    /// What gets done under too much load.
+    Overload(overload::Params),
 }
 
 impl Scenario {
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Jitter(_) => jitter::NAME,
+            Self::Amplification(_) => amplification::NAME,
+            Self::Detection(_) => detection::NAME,
+            Self::Herd(_) => herd::NAME,
+            Self::Metastable(_) => metastable::NAME,
+            Self::Overload(_) => overload::NAME,
+        }
+    }
+
     /// Runs it; nothing but the seed and the parameters decides over the outcome.
     ///
     /// # Errors
@@ -37,6 +52,7 @@ impl Scenario {
             Self::Detection(params) => detection::run(params, run),
             Self::Herd(params) => herd::run(params, run),
             Self::Metastable(params) => metastable::run(params, run),
+            Self::Overload(params) => overload::run(params, run),
         }
     }
 }
@@ -84,6 +100,11 @@ pub fn catalogue() -> Vec<Entry> {
             metastable::NAME,
             metastable::SHOWS,
             Scenario::Metastable(metastable::Params::default()),
+        ),
+        entry(
+            overload::NAME,
+            overload::SHOWS,
+            Scenario::Overload(overload::Params::default()),
         ),
     ]
 }

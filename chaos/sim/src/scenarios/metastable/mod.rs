@@ -5,7 +5,10 @@
 //! nobody waits for, every attempt times out, and retries bring more load than the server can do.
 //! Below some load it comes back by itself; above, with retries alone, it stays down for ever,
 //! however the retries wait, since delay does not reduce an open-loop load. It comes back when
-//! something takes load away: a budget, a breaker, shedding.
+//! something takes load away: a budget (`grpc-a6`), a breaker, or a server that sheds (`shed`: the
+//! callers are those of `naive`, only the server differs. Its limit is its four workers, so that
+//! all who wait do so at its door, where they are refused after 100 ms: what it works on is never
+//! older than that, and its answers come in time).
 //!
 //! It takes a queue longer than capacity × time-out, and a server that works on for callers who
 //! have left: the usual state of things. With up to 3 attempts a call, naive retries can hold the
@@ -15,6 +18,7 @@
 //! "Metastable Failures in the Wild", OSDI '22.
 
 mod arms;
+mod verdict;
 mod world;
 
 use std::time::Duration;
@@ -27,6 +31,7 @@ use crate::run::Run;
 use crate::stats::Sample;
 
 use arms::Arm;
+use verdict::Verdict;
 use world::Seen;
 
 /// What it is called.
@@ -38,6 +43,10 @@ pub const SHOWS: &str = "overload that outlives its trigger: map of load and tri
 /// A shop that answers this share of its callers is up. Above capacity no policy can: at 110 % of
 /// it, nine in eleven are the most there is.
 pub const UP: f64 = 0.95;
+
+/// One that answers less than this has stayed down. Between the two lie a breaker that opens now
+/// and then by mistake, and the mean of repetitions that went either way.
+pub const DOWN: f64 = 0.5;
 
 /// Parameters; every combination is a cell, for each arm.
 #[derive(Clone, Debug)]
@@ -94,14 +103,17 @@ pub fn run(params: &Params, run: &Run) -> Result<Outcome, SimError> {
         tables: arms::ALL
             .iter()
             .map(|arm| table(*arm, params, &spots, &seen))
+            .chain([verdicts(&spots, &seen)])
             .collect(),
         notes: vec![format!(
             "Fields: per cent of the calls that are answered, from {} s to {} s after the server \
              works again. Down the side: how long it stood still (s). Along the top: offered load, \
-             in per cent of capacity. Up is {:.0} % and more.",
+             in per cent of capacity. Up is {} % and more, down less than {} %. Above capacity \
+             nobody can be up.",
             world::SETTLE.as_secs(),
             (world::SETTLE + world::WATCH).as_secs(),
-            UP * 100.0
+            percent(UP),
+            percent(DOWN)
         )],
         chart: chart(params, &spots, &seen),
     })
@@ -189,6 +201,15 @@ fn table(arm: Arm, params: &Params, spots: &[Spot], seen: &[Seen]) -> Table {
     table
 }
 
+fn verdicts(spots: &[Spot], seen: &[Seen]) -> Table {
+    let mut table = Table::new("In words", ["policy", "after the trigger"]);
+    for arm in arms::ALL {
+        let words = Verdict::of(arm, spots, seen).words();
+        table.push([arm.name().to_owned(), words]);
+    }
+    table
+}
+
 fn chart(params: &Params, spots: &[Spot], seen: &[Seen]) -> Chart {
     let panel = |arm: &Arm| {
         Panel::Map(Map {
@@ -231,20 +252,49 @@ mod tests {
         assert_ne!(seen[0].attempts, seen[1].attempts, "the arms are two");
     }
 
-    #[test]
-    fn a_breaker_comes_back() {
-        let seen = look(Arm::Breaker, 0.6, 2);
-        assert!(seen.goodput >= UP, "{seen:?}");
+    /// A cell of the map, worked out by the scenario itself.
+    fn goodput(arm: Arm, load: f64, spots: &[Spot], seen: &[Seen]) -> f64 {
+        let at = |spot: &Spot| spot.arm == arm && spot.load == load;
+        seen[spots.iter().position(at).unwrap()].goodput
     }
 
-    /// With 3 attempts a call, less than a third of the capacity can't be amplified above it.
+    /// Issue 4, figure 2, on a part of the map. With 3 attempts a call, less than a third of the
+    /// capacity can't be amplified above it: everybody comes back. From there on it takes something
+    /// that takes load away. Above capacity there is no answer for everybody.
     #[test]
-    fn at_low_load_everybody_comes_back_and_above_capacity_nobody() {
+    fn the_map_has_its_regions() {
+        let params = Params {
+            loads: vec![0.25, 0.6, 0.8, 1.2],
+            triggers: vec![2.0],
+            repetitions: 1,
+        };
+        let spots = spots(&params);
+        let seen = measure(&spots, params.repetitions, &Run::new(11));
         for arm in arms::ALL {
-            let low = look(arm, 0.25, 2);
-            assert!(low.goodput >= UP, "{arm:?}: {low:?}");
-            let above = look(arm, 1.2, 0);
-            assert!(above.goodput < UP, "{arm:?}: {above:?}");
+            let at = |load| goodput(arm, load, &spots, &seen);
+            assert!(at(0.25) >= UP, "{arm:?} at low load: {}", at(0.25));
+            assert!(at(1.2) < UP, "{arm:?} above capacity: {}", at(1.2));
+            let retries_alone = matches!(arm, Arm::Naive | Arm::FullJitter);
+            for load in [0.6, 0.8] {
+                let (held, is) = (at(load), if retries_alone { "down" } else { "up" });
+                let as_expected = if retries_alone {
+                    held < DOWN
+                } else {
+                    held >= UP
+                };
+                assert!(as_expected, "{arm:?} is not {is} at {load}: {held}");
+            }
         }
+        let words = verdicts(&spots, &seen).text();
+        assert_eq!(
+            words.matches("stays down from a load of 60 %").count(),
+            2,
+            "{words}"
+        );
+        assert_eq!(
+            words.matches("comes back at every load").count(),
+            3,
+            "{words}"
+        );
     }
 }

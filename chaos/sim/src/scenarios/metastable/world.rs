@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use resilience::observe::Fanout;
-use resilience::{Call, Deadline, Slot, SlotName};
+use resilience::{Attempt, Call, Deadline, Priority, Slot, SlotName};
 use tokio::task::JoinSet;
 
 use super::arms::Arm;
 use crate::kernel::{Seed, scale, world};
-use crate::model::{Arrivals, Server, ServerConfig, ServiceTime};
+use crate::model::{Arrivals, Fit, Guarded, ModelError, Server, ServerConfig, ServiceTime};
 
 /// Calls a second that the server can do: 4 workers, 20 ms each on average.
 pub(super) const CAPACITY: f64 = 200.0;
@@ -45,10 +45,7 @@ pub(super) fn look(arm: Arm, load: f64, trigger: Duration, seed: Seed) -> Seen {
         let server = Server::new(server(), clock, seed.role("server"));
         let back = WARM_UP + trigger;
         server.stall(WARM_UP, back);
-        let caller = Caller {
-            slot: slot(arm, seed),
-            server,
-        };
+        let caller = Caller::new(arm, server, seed);
         let (from, until) = (back + SETTLE, back + SETTLE + WATCH);
         let (mut asked, answered) = (0_u32, Arc::new(AtomicU32::new(0)));
         let mut before = 0;
@@ -60,7 +57,7 @@ pub(super) fn look(arm: Arm, load: f64, trigger: Duration, seed: Seed) -> Seen {
             let (caller, answered) = (caller.clone(), answered.clone());
             let counts = at >= from;
             if counts && asked == 0 {
-                before = caller.server.tally().arrived;
+                before = caller.attempts();
             }
             asked += u32::from(counts);
             calls.spawn(async move {
@@ -69,11 +66,11 @@ pub(super) fn look(arm: Arm, load: f64, trigger: Duration, seed: Seed) -> Seen {
                 }
             });
         }
-        let attempts = caller.server.tally().arrived - before;
+        let attempts = caller.attempts() - before;
         while calls.join_next().await.is_some() {}
         Seen {
             goodput: f64::from(answered.load(Ordering::Relaxed)) / f64::from(asked.max(1)),
-            attempts: attempts as f64 / WATCH.as_secs_f64() / CAPACITY,
+            attempts: f64::from(attempts) / WATCH.as_secs_f64() / CAPACITY,
         }
     })
 }
@@ -87,23 +84,34 @@ fn server() -> ServerConfig {
     }
 }
 
-fn slot(arm: Arm, seed: Seed) -> Slot {
-    Slot::new(
-        SlotName::new("client-server", "client", "server"),
-        scale::policy(arm.policy()),
-        Arc::new(Fanout::default()),
-        seed.role("slot").value(),
-    )
-}
-
 /// All callers: one process, with one slot.
 #[derive(Clone)]
 struct Caller {
     slot: Slot,
-    server: Server,
+    server: Guarded,
+    attempts: Arc<AtomicU32>,
 }
 
 impl Caller {
+    fn new(arm: Arm, server: Server, seed: Seed) -> Self {
+        let policy = arm.policy();
+        let fit = Fit {
+            workers: WORKERS,
+            service: SERVICE,
+            timeout: policy.attempt_timeout.unwrap_or(SETTLE),
+        };
+        Self {
+            slot: Slot::new(
+                SlotName::new("client-server", "client", "server"),
+                scale::policy(policy),
+                Arc::new(Fanout::default()),
+                seed.role("slot").value(),
+            ),
+            server: Guarded::new(server, arm.door(fit), Arc::new(Fanout::default())),
+            attempts: Arc::default(),
+        }
+    }
+
     /// Whether a call was answered.
     async fn call(&self) -> bool {
         let call = Call {
@@ -112,9 +120,19 @@ impl Caller {
             idempotent: true,
             deadline: Deadline::NONE,
         };
-        self.slot
-            .call(call, |_| self.server.request())
+        let answer = self.slot.call(call, |attempt| self.attempt(attempt)).await;
+        answer.is_ok()
+    }
+
+    async fn attempt(&self, attempt: Attempt) -> Result<(), ModelError> {
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        self.server
+            .request(Priority::Critical, attempt.deadline)
             .await
-            .is_ok()
+    }
+
+    /// Attempts that have come to the server so far.
+    fn attempts(&self) -> u32 {
+        self.attempts.load(Ordering::Relaxed)
     }
 }
