@@ -17,7 +17,7 @@
 //! ([`BreakerAround::Call`](policy::BreakerAround)), and any further one can be composed from the
 //! parts, each of which also works alone (below).
 //!
-//! At the other end of the link a [`ServerSlot`](server::ServerSlot) decides which requests are
+//! At the other end of the link a [`ServerSlot`] decides which requests are
 //! worked on:
 //!
 //! **priority → bounded queue with a time limit → limit on concurrent work → the handler**

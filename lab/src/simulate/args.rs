@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chaos_sim::Scenario;
-use chaos_sim::scenarios::{amplification, detection, herd, jitter, metastable, overload};
+use chaos_sim::scenarios::{
+    amplification, budgets, detection, herd, jitter, metastable, overload, tail,
+};
 use clap::{Args, Subcommand};
 
 /// `lab simulate`
@@ -63,6 +65,18 @@ pub enum SimulateCommand {
         #[arg(long, value_name = "N")]
         calls: Option<u32>,
     },
+    /// Load and success of retries under a budget: closed forms, and five kinds beside fixed retries
+    Budgets {
+        /// Share of attempts that fail, 0 to 1 [default: 0.02,0.05,0.1,0.2,0.35,0.5,0.75,1]
+        #[arg(long, value_name = "P", value_delimiter = ',')]
+        failure: Vec<f64>,
+        /// Attempts of a call, 2 to 10 [default: 4]
+        #[arg(long, value_name = "N")]
+        attempts: Option<u32>,
+        /// Calls that are counted for each, 1000 to 10000000 [default: 50000]
+        #[arg(long, value_name = "N")]
+        calls: Option<u32>,
+    },
     /// Calls until a breaker opens, by failure share: closed forms (Feller)
     Detection {
         /// Share of calls that fail, 0.001 to 1 [default: 0.1,0.3,0.5,0.7,0.9,1]
@@ -71,6 +85,12 @@ pub enum SimulateCommand {
         /// Failures in a row that open it, 1 to 50 [default: 5]
         #[arg(long, value_name = "N", value_delimiter = ',')]
         consecutive: Vec<u32>,
+        /// Calls of a count window, 2 to 1000 [default: 20]
+        #[arg(long, value_name = "N", value_delimiter = ',')]
+        window: Vec<u32>,
+        /// Share of failures in a window that opens it, 0.01 to 1 [default: 0.5]
+        #[arg(long, value_name = "P", value_delimiter = ',')]
+        threshold: Vec<f64>,
         /// Breakers watched for each, 10 to 1000000 [default: 1000]
         #[arg(long, value_name = "N")]
         repetitions: Option<u32>,
@@ -111,6 +131,21 @@ pub enum SimulateCommand {
         #[arg(long, value_name = "D", value_parser = humantime::parse_duration)]
         duration: Option<Duration>,
     },
+    /// Slow servers in a fan-out, and hedging against them (The Tail at Scale)
+    Tail {
+        /// Calls of each request, 1 to 10000 [default: 100]
+        #[arg(long, value_name = "N")]
+        fanout: Option<u32>,
+        /// Share of calls that meet a stalled server, 0 to 0.5 [default: 0.01]
+        #[arg(long, value_name = "P")]
+        slow_share: Option<f64>,
+        /// How long it stalls, 200 to 60000 ms [default: 1000]
+        #[arg(long, value_name = "MS")]
+        slow_ms: Option<u32>,
+        /// Calls with each policy, 10000 to 20000000 [default: 800000]
+        #[arg(long, value_name = "N")]
+        calls: Option<u32>,
+    },
 }
 
 impl From<SimulateCommand> for Scenario {
@@ -140,15 +175,31 @@ impl From<SimulateCommand> for Scenario {
                     calls: calls.unwrap_or(default.calls),
                 })
             }
+            SimulateCommand::Budgets {
+                failure,
+                attempts,
+                calls,
+            } => {
+                let default = budgets::Params::default();
+                Self::Budgets(budgets::Params {
+                    failure: given(failure, default.failure),
+                    attempts: attempts.unwrap_or(default.attempts),
+                    calls: calls.unwrap_or(default.calls),
+                })
+            }
             SimulateCommand::Detection {
                 failure,
                 consecutive,
+                window,
+                threshold,
                 repetitions,
             } => {
                 let default = detection::Params::default();
                 Self::Detection(detection::Params {
                     failure: given(failure, default.failure),
                     consecutive: given(consecutive, default.consecutive),
+                    window: given(window, default.window),
+                    threshold: given(threshold, default.threshold),
                     repetitions: repetitions.unwrap_or(default.repetitions),
                 })
             }
@@ -183,6 +234,20 @@ impl From<SimulateCommand> for Scenario {
                     capacity: capacity.unwrap_or(default.capacity),
                     timeout: timeout.unwrap_or(default.timeout),
                     duration: duration.unwrap_or(default.duration),
+                })
+            }
+            SimulateCommand::Tail {
+                fanout,
+                slow_share,
+                slow_ms,
+                calls,
+            } => {
+                let default = tail::Params::default();
+                Self::Tail(tail::Params {
+                    fanout: fanout.unwrap_or(default.fanout),
+                    slow_share: slow_share.unwrap_or(default.slow_share),
+                    slow_ms: slow_ms.unwrap_or(default.slow_ms),
+                    calls: calls.unwrap_or(default.calls),
                 })
             }
         }

@@ -1,11 +1,13 @@
 //! One question a file.
 
 pub mod amplification;
+pub mod budgets;
 pub mod detection;
 pub mod herd;
 pub mod jitter;
 pub mod metastable;
 pub mod overload;
+pub mod tail;
 
 use crate::error::SimError;
 use crate::report::Outcome;
@@ -18,6 +20,8 @@ pub enum Scenario {
     Jitter(jitter::Params),
     /// What retries do to the load.
     Amplification(amplification::Params),
+    /// What a budget does to that load.
+    Budgets(budgets::Params),
     /// How soon a breaker notices.
     Detection(detection::Params),
     /// Clients that all come back at once.
@@ -26,6 +30,8 @@ pub enum Scenario {
     Metastable(metastable::Params),
     /// What gets done under too much load.
     Overload(overload::Params),
+    /// The slow end of latency, and hedging against it.
+    Tail(tail::Params),
 }
 
 impl Scenario {
@@ -34,10 +40,12 @@ impl Scenario {
         match self {
             Self::Jitter(_) => jitter::NAME,
             Self::Amplification(_) => amplification::NAME,
+            Self::Budgets(_) => budgets::NAME,
             Self::Detection(_) => detection::NAME,
             Self::Herd(_) => herd::NAME,
             Self::Metastable(_) => metastable::NAME,
             Self::Overload(_) => overload::NAME,
+            Self::Tail(_) => tail::NAME,
         }
     }
 
@@ -49,10 +57,12 @@ impl Scenario {
         match self {
             Self::Jitter(params) => jitter::run(params, run),
             Self::Amplification(params) => amplification::run(params, run),
+            Self::Budgets(params) => budgets::run(params, run),
             Self::Detection(params) => detection::run(params, run),
             Self::Herd(params) => herd::run(params, run),
             Self::Metastable(params) => metastable::run(params, run),
             Self::Overload(params) => overload::run(params, run),
+            Self::Tail(params) => tail::run(params, run),
         }
     }
 }
@@ -87,6 +97,11 @@ pub fn catalogue() -> Vec<Entry> {
             Scenario::Amplification(amplification::Params::default()),
         ),
         entry(
+            budgets::NAME,
+            budgets::SHOWS,
+            Scenario::Budgets(budgets::Params::default()),
+        ),
+        entry(
             detection::NAME,
             detection::SHOWS,
             Scenario::Detection(detection::Params::default()),
@@ -105,6 +120,11 @@ pub fn catalogue() -> Vec<Entry> {
             overload::NAME,
             overload::SHOWS,
             Scenario::Overload(overload::Params::default()),
+        ),
+        entry(
+            tail::NAME,
+            tail::SHOWS,
+            Scenario::Tail(tail::Params::default()),
         ),
     ]
 }

@@ -59,7 +59,7 @@ impl Verifier {
     }
 
     /// With keys that are fetched from the user service at `url` (its base) by
-    /// [`Verifier::follow`], and again when an unknown key id appears.
+    /// `Verifier::follow`, and again when an unknown key id appears.
     pub fn remote(url: &str) -> Arc<Self> {
         Arc::new(Self {
             keys: ArcSwap::default(),
