@@ -177,7 +177,7 @@ fn rows(params: &Params, tails: &[Tail]) -> Rows {
         "p50_ms",
         "p95_ms",
         "p99_ms",
-        "p99_9_ms",
+        "p999_ms",
         "slow_share",
         "slow_expected",
         "slow_z",
