@@ -3,7 +3,7 @@
 //! Inside (the usual order) five failed attempts open it, in the middle of the second call.
 //! Outside it counts calls that failed for good, so five calls with three attempts each go by.
 //!
-//! `cargo run --example other_order`
+//! `cargo run --release --example other_order`
 
 use std::sync::Arc;
 

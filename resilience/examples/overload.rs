@@ -3,7 +3,7 @@
 //! Ten workers take 100 ms a request: 100 requests a second can be served, 300 come, and callers
 //! leave after half a second. Without a limit everything is begun and nothing is finished in time.
 //!
-//! `cargo run --example overload`
+//! `cargo run --release --example overload`
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The parts without a slot: each round a call of its own.
 //!
-//! `cargo run --example parts_alone`
+//! `cargo run --release --example parts_alone`
 
 use std::time::Duration;
 

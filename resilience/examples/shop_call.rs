@@ -1,7 +1,7 @@
 //! A dependency that is down for twenty seconds, called under the `shop` preset.
 //!
 //! Prints what the policy decides, on a paused clock, so it takes no time:
-//! `cargo run --release -p resilience --example shop_call`
+//! `cargo run --release --example shop_call`
 
 use std::sync::Arc;
 
