@@ -158,6 +158,8 @@ pub struct Summary {
     pub total: Figures,
     /// Each operation.
     pub ops: BTreeMap<Op, Figures>,
+    /// Each stream, by its name or place.
+    pub streams: BTreeMap<String, Figures>,
     /// How the generator did.
     pub generator: RunStats,
     /// Cores of the machine.
@@ -294,7 +296,7 @@ fn generator_line(summary: &Summary) -> String {
         "generator: {} of {} arrivals sent, at most {} at once, p99 {late:.1} ms late, {:.0} % of {} cores\n",
         stats.sent,
         stats.planned,
-        stats.max_in_flight,
+        stats.in_flight_max,
         stats.cpu_share(summary.cores) * 1e2,
         summary.cores,
     );
@@ -325,6 +327,11 @@ mod tests {
             sent: true,
             customer: 1,
             lines: Vec::new(),
+            stream: "0".to_owned(),
+            priority: None,
+            retry_after: false,
+            attempts: 1,
+            bytes: 0,
         }
     }
 

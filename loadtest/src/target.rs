@@ -1,14 +1,18 @@
 //! Where the load goes, and on whose behalf.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use resilience::Policy;
+use resilience::observe::{Fanout, Observer};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::error::LoadError;
+use crate::fixtures::Renewal;
 use crate::mix::Op;
 use crate::plan::Plan;
 
@@ -83,6 +87,16 @@ pub struct LoadTarget {
     /// What request ids begin with; empty for none. Arms to be compared pairwise share it, because
     /// fates are decided by request id.
     pub run: String,
+    /// Policies of the slot `load`, with their weights, as [`SlotSpec::resolve`] gives them: each
+    /// request is then a logical call through a [`resilience::Slot`] with link and service `load`.
+    /// Empty (the usual): one attempt, bounded by `request_timeout` alone, and nothing to observe.
+    ///
+    /// [`SlotSpec::resolve`]: resilience::SlotSpec::resolve
+    pub policies: Vec<(u32, Policy)>,
+    /// Hears what those policies decide.
+    pub observer: Arc<dyn Observer>,
+    /// How customers with fresh tokens are had, for loads that last longer than tokens live.
+    pub renewal: Option<Renewal>,
 }
 
 impl std::fmt::Debug for LoadTarget {
@@ -117,6 +131,9 @@ impl LoadTarget {
             request_timeout: Self::REQUEST_TIMEOUT,
             max_in_flight: Self::MAX_IN_FLIGHT,
             run: String::new(),
+            policies: Vec::new(),
+            observer: Arc::new(Fanout::default()),
+            renewal: None,
         }
     }
 
@@ -164,7 +181,7 @@ impl LoadTarget {
 mod tests {
     use super::*;
     use crate::mix::Mix;
-    use crate::plan::Arrivals;
+    use crate::stream::Arrivals;
 
     fn customer(access: &str) -> Customer {
         let username = "c".to_owned();

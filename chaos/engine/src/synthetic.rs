@@ -268,6 +268,11 @@ impl<'a> Shop<'a> {
             sent: true,
             customer: 1,
             lines: Vec::new(),
+            stream: "0".to_owned(),
+            priority: None,
+            retry_after: false,
+            attempts: 1,
+            bytes: 0,
         });
     }
 

@@ -273,6 +273,7 @@ impl Trial<'_> {
         let schedule = &self.plan.schedule;
         let plan = loadtest::Plan {
             streams: schedule.streams.clone(),
+            warm_up: schedule.warm_up,
             duration: schedule.warm_up + schedule.duration,
             seed: self.plan.seed_of(self.go.repeat),
         };

@@ -207,11 +207,7 @@ fn stream(c: &mut Collector<'_>, mut t: Table<'_, '_>) -> Option<Stream> {
         None => loadtest::Arrivals::default(),
     };
     t.finish(c);
-    Some(Stream {
-        mix: mix?,
-        rate: rate?.value,
-        arrivals,
-    })
+    Some(Stream::open(mix?, rate?.value, arrivals))
 }
 
 /// A value whose type is the load generator's own.
