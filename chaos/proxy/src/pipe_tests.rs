@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::draw::Seed;
+use crate::draw::Draws;
 use crate::metrics::Metrics;
 use crate::toxics::{Direction, Toxics};
 
@@ -22,9 +22,9 @@ struct Rig {
 fn rig(buffer: usize) -> Rig {
     let (sender, reader) = duplex(buffer);
     let (writer, receiver) = duplex(buffer);
-    let toxics = Toxics::new();
+    let toxics = Toxics::quiet();
     let metrics = Arc::new(Metrics::new());
-    let chain = Chain::new(Direction::Downstream, Seed::new(1));
+    let chain = Chain::new(Direction::Downstream, Draws::of(1));
     let counted = metrics.direction("link", Direction::Downstream);
     let pipe = Pipe::new(reader, writer, chain, toxics.watch(), counted);
     Rig {
