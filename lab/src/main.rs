@@ -11,13 +11,18 @@ mod ground;
 mod health;
 mod holder;
 mod interrupt;
+mod links;
 mod load;
 mod logs;
 mod parts;
 mod place;
 mod policy;
 mod ports;
+mod processes;
 mod progress;
+mod replicas;
+mod report;
+mod runs;
 mod secrets;
 mod shim;
 mod shop;
@@ -99,6 +104,8 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
         Command::Clean(args) => clean::run(&place()?, &args),
         Command::Simulate(args) => simulate::run(global, args),
         Command::Policy(command) => policy::run(&place()?, &command).await,
+        Command::Report(args) => report::run(&args).await,
+        Command::Runs(command) => runs::run(&place()?, &command),
         Command::Logs(args) => logs::show(&place()?, &args).await,
         Command::Totp { secret } => totp::run(&secret),
         Command::Shim(args) => shim::run(&args).map(|()| Exit::Held),

@@ -30,6 +30,8 @@ pub struct Target {
     pub proxy_api: Url,
     /// Process ids by part, for CPU times.
     pub pids: BTreeMap<String, u32>,
+    /// Whoever can stop and start its processes; never written.
+    pub processes: Option<std::sync::Arc<dyn Processes>>,
 }
 
 /// A target as it is written: addresses are text.
@@ -65,6 +67,7 @@ impl TryFrom<Written> for Target {
             metrics: urls(w.metrics)?,
             proxy_api: url(w.proxy_api)?,
             pids: w.pids,
+            processes: None,
         })
     }
 }
@@ -166,4 +169,34 @@ pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
         cause = next;
     }
     cause.to_string()
+}
+
+/// What came of it; the error says why in words.
+pub type ProcessResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// Whoever holds the processes of a target. Parts are called as in compose:
+/// `user-service`, `product-service.2`.
+#[async_trait::async_trait]
+pub trait Processes: Send + Sync {
+    /// The parts there are, replicas each on its own.
+    fn parts(&self) -> Vec<String>;
+
+    /// Their process ids as they are now, by the same names; parts that don't run are left out.
+    fn pids(&self) -> BTreeMap<String, u32>;
+
+    /// SIGKILL; returns when the process has gone.
+    async fn kill(&self, part: &str) -> ProcessResult;
+
+    /// SIGSTOP.
+    async fn pause(&self, part: &str) -> ProcessResult;
+
+    /// SIGCONT; nothing to do for a process that isn't stopped.
+    async fn resume(&self, part: &str) -> ProcessResult;
+
+    /// Starts a part that was killed, on the ports it had; returns when it is
+    /// healthy. Nothing to do for one that runs.
+    async fn start(&self, part: &str) -> ProcessResult;
+
+    /// SIGTERM and start; returns when it is healthy again.
+    async fn restart(&self, part: &str) -> ProcessResult;
 }

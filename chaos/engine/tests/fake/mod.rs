@@ -182,6 +182,7 @@ pub async fn start(wrong: Wrong) -> (Shared, Target) {
         metrics: BTreeMap::new(),
         proxy_api: serve(proxy(&shop)).await,
         pids: BTreeMap::from([("fake".to_owned(), std::process::id())]),
+        processes: None,
     };
     (shop, target)
 }
