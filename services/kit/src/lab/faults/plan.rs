@@ -50,7 +50,11 @@ impl Plan {
 
     /// Their ids, for the request's span.
     pub(super) fn names(&self) -> String {
-        let ids: Vec<&str> = self.acted.iter().map(|(fault, _)| &*fault.spec.id).collect();
+        let ids: Vec<&str> = self
+            .acted
+            .iter()
+            .map(|(fault, _)| &*fault.spec.id)
+            .collect();
         ids.join(",")
     }
 

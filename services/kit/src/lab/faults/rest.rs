@@ -209,6 +209,10 @@ mod tests {
         };
         assert_eq!(of(true, r#"{"user_id":7}"#), Some(7));
         assert_eq!(of(true, "nonsense"), None);
-        assert_eq!(of(false, r#"{"user_id":7}"#), None, "a service has verified it or not");
+        assert_eq!(
+            of(false, r#"{"user_id":7}"#),
+            None,
+            "a service has verified it or not"
+        );
     }
 }

@@ -122,10 +122,9 @@ impl Queued {
         let joined = fault.queue.as_ref().map(Queue::join);
         match joined {
             Some(Ok(place)) => Ok(Self { fault, time, place }),
-            Some(Err(Full)) | None => Err(Ending::Failed(
-                fault.spec.id.clone(),
-                Failure::UNAVAILABLE,
-            )),
+            Some(Err(Full)) | None => {
+                Err(Ending::Failed(fault.spec.id.clone(), Failure::UNAVAILABLE))
+            }
         }
     }
 }
@@ -140,8 +139,12 @@ struct Task {
 }
 
 impl Task {
-    async fn run<R, H>(mut self, queued: Option<Queued>, handler: H, tell: oneshot::Sender<Ending<R>>)
-    where
+    async fn run<R, H>(
+        mut self,
+        queued: Option<Queued>,
+        handler: H,
+        tell: oneshot::Sender<Ending<R>>,
+    ) where
         R: Send,
         H: Future<Output = R> + Send,
     {
@@ -150,7 +153,8 @@ impl Task {
             Err(late) => late,
             Ok(()) => self.end(handler).await,
         };
-        let to_its_end = !matches!(&ending, Ending::Failed(_, failure) if *failure == Failure::DEADLINE);
+        let to_its_end =
+            !matches!(&ending, Ending::Failed(_, failure) if *failure == Failure::DEADLINE);
         let lost = matches!(ending, Ending::Lost(_));
         let left = tell.send(ending).is_err();
         if let Some(stay) = self.stay.take().filter(|_| left) {
