@@ -345,7 +345,11 @@ mod tests {
             let waited = if hangs { PATIENCE } else { Duration::ZERO };
             // The timer rounds up to its tick.
             assert!(begun.elapsed() <= waited + Duration::from_millis(1));
-            assert_eq!(cache.asked.load(std::sync::atomic::Ordering::SeqCst), 1, "not kept");
+            assert_eq!(
+                cache.asked.load(std::sync::atomic::Ordering::SeqCst),
+                1,
+                "not kept"
+            );
             cached.invalidate("k").await;
         }
     }

@@ -118,8 +118,7 @@ impl Checkout {
         let (reply, answer) = oneshot::channel();
         let (this, ctx) = (self.clone(), ctx.clone());
         let work = async move { this.finish(&ctx, draft, reply).await };
-        self.tasks
-            .spawn(faults::carry(work).in_current_span());
+        self.tasks.spawn(faults::carry(work).in_current_span());
         answer.await.map_err(|_| OrderError::TaskLost)?
     }
 

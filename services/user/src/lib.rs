@@ -137,10 +137,7 @@ pub async fn start_at(config: Config, clock: Clock) -> anyhow::Result<Running> {
 }
 
 /// The database, brought up to date and then as `guard` has it, and the store on it.
-async fn open(
-    config: &Config,
-    guard: impl FnOnce(Db) -> Db,
-) -> anyhow::Result<(Db, SqlStore)> {
+async fn open(config: &Config, guard: impl FnOnce(Db) -> Db) -> anyhow::Result<(Db, SqlStore)> {
     let url = config
         .common
         .database_url

@@ -91,11 +91,15 @@ pub(crate) async fn serve(
     let served = match faults {
         Some(faults) => {
             let router = server.layer(GrpcFaults(faults)).add_routes(routes);
-            router.serve_with_incoming_shutdown(incoming, shutdown).await
+            router
+                .serve_with_incoming_shutdown(incoming, shutdown)
+                .await
         }
         None => {
             let router = server.add_routes(routes);
-            router.serve_with_incoming_shutdown(incoming, shutdown).await
+            router
+                .serve_with_incoming_shutdown(incoming, shutdown)
+                .await
         }
     };
     served.map_err(io::Error::other)

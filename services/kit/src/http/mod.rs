@@ -12,8 +12,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{ApiError, LabConfig};
 
 pub(crate) use door::{Door, admit, watches};
-pub(crate) use layer::priority;
 pub use layer::{DEADLINE, LAB_TOKEN, PRIORITY, REQUEST_ID};
+pub(crate) use layer::{late, priority};
 
 /// The largest body, in bytes.
 pub const BODY_LIMIT: usize = 1 << 20;

@@ -213,17 +213,39 @@ mod tests {
     fn each_is_read_as_documented() {
         let second = Dist::Constant(Duration::from_secs(1));
         for (body, action) in [
-            (json!({"delay": {"time": "1s"}}), Action::Delay { share: 1.0, time: second }),
-            (json!({"work": {"share": 0.5, "time": "1s"}}), Action::Work { share: 0.5, time: second }),
+            (
+                json!({"delay": {"time": "1s"}}),
+                Action::Delay {
+                    share: 1.0,
+                    time: second,
+                },
+            ),
+            (
+                json!({"work": {"share": 0.5, "time": "1s"}}),
+                Action::Work {
+                    share: 0.5,
+                    time: second,
+                },
+            ),
             (json!({"hang": {}}), Action::Hang { share: 1.0 }),
-            (json!({"lose_reply": {"share": 0.1}}), Action::LoseReply { share: 0.1 }),
+            (
+                json!({"lose_reply": {"share": 0.1}}),
+                Action::LoseReply { share: 0.1 },
+            ),
             (
                 json!({"capacity": {"at_once": 3, "service_time": "1s"}}),
-                Action::Capacity(Capacity { at_once: 3, service_time: second, queue: 10_000 }),
+                Action::Capacity(Capacity {
+                    at_once: 3,
+                    service_time: second,
+                    queue: 10_000,
+                }),
             ),
             (
                 json!({"fail": {"first": 2, "of": "all", "status": 503}}),
-                Action::Fail { when: When::FirstOfAll(2), failure: Failure::UNAVAILABLE },
+                Action::Fail {
+                    when: When::FirstOfAll(2),
+                    failure: Failure::UNAVAILABLE,
+                },
             ),
         ] {
             assert_eq!(read(body.clone()), Ok(action), "{body}");
@@ -254,20 +276,41 @@ mod tests {
             (json!({}), "one of fail, delay"),
             (json!({"fail": {"share": 1}, "hang": {}}), "one of"),
             (json!({"fial": {}}), "did you mean `fail`"),
-            (json!({"fail": {"share": 0, "status": 503}}), "`action.fail.share`"),
+            (
+                json!({"fail": {"share": 0, "status": 503}}),
+                "`action.fail.share`",
+            ),
             (json!({"fail": {"share": 1.01}}), "`action.fail.share`"),
-            (json!({"fail": {"share": 0.5, "status": "UNAVAILABEL"}}), "did you mean `UNAVAILABLE`"),
+            (
+                json!({"fail": {"share": 0.5, "status": "UNAVAILABEL"}}),
+                "did you mean `UNAVAILABLE`",
+            ),
             (json!({"fail": {}}), "`share` or `first`"),
             (json!({"fail": {"share": 0.5, "first": 2}}), "not both"),
-            (json!({"fail": {"share": 0.5, "of": "all"}}), "`action.fail.of`"),
+            (
+                json!({"fail": {"share": 0.5, "of": "all"}}),
+                "`action.fail.of`",
+            ),
             (json!({"fail": {"first": 0}}), "`action.fail.first`"),
-            (json!({"fail": {"first": 2, "of": "each"}}), "`action.fail.of`"),
-            (json!({"delay": {"share": 0.5}}), "`action.delay.time` is missing"),
+            (
+                json!({"fail": {"first": 2, "of": "each"}}),
+                "`action.fail.of`",
+            ),
+            (
+                json!({"delay": {"share": 0.5}}),
+                "`action.delay.time` is missing",
+            ),
             (json!({"delay": {"tmie": "1s"}}), "did you mean `time`"),
             (json!({"work": {"time": "0s"}}), "`action.work.time`"),
             (json!({"hang": {"share": -0.5}}), "`action.hang.share`"),
-            (json!({"capacity": {"at_once": 0, "service_time": "1s"}}), "`action.capacity.at_once`"),
-            (json!({"capacity": {"at_once": 1}}), "`action.capacity.service_time` is missing"),
+            (
+                json!({"capacity": {"at_once": 0, "service_time": "1s"}}),
+                "`action.capacity.at_once`",
+            ),
+            (
+                json!({"capacity": {"at_once": 1}}),
+                "`action.capacity.service_time` is missing",
+            ),
             (json!("hang"), "`action` must be an object"),
         ] {
             let error = read(wrong.clone()).unwrap_err();

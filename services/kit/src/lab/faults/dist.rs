@@ -127,7 +127,9 @@ mod tests {
                 attempt: 1,
             })
         };
-        (0..40_000).map(|n| dist.draw(draw(n)).as_secs_f64()).collect()
+        (0..40_000)
+            .map(|n| dist.draw(draw(n)).as_secs_f64())
+            .collect()
     }
 
     fn mean_and_sd(values: &[f64]) -> (f64, f64) {
@@ -160,7 +162,10 @@ mod tests {
         for (share, tolerance) in [(0.5, 0.03), (0.99, 0.1)] {
             let expected = 0.01 * (1.0_f64 - share).powf(-1.0 / 1.5);
             let measured = times[(share * times.len() as f64) as usize];
-            assert!((measured / expected - 1.0).abs() < tolerance, "{share}: {measured}, {expected}");
+            assert!(
+                (measured / expected - 1.0).abs() < tolerance,
+                "{share}: {measured}, {expected}"
+            );
         }
         let heavy = draws(read(json!({"pareto": ["10s", 0.1]})).unwrap());
         assert!(heavy.iter().all(|time| *time <= 60.0), "capped");
@@ -178,7 +183,10 @@ mod tests {
             (json!({"uniform": ["2ms", "1ms"]}), "shorter time first"),
             (json!({"uniform": ["2ms"]}), "time.uniform"),
             (json!({"pareto": ["1ms", 0]}), "shape"),
-            (json!({"normal": ["1ms", "1ms"], "uniform": ["1ms", "1ms"]}), "one of"),
+            (
+                json!({"normal": ["1ms", "1ms"], "uniform": ["1ms", "1ms"]}),
+                "one of",
+            ),
             (json!({}), "one of"),
         ] {
             let error = read(wrong.clone()).unwrap_err();

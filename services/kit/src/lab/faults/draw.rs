@@ -131,7 +131,10 @@ mod tests {
             })
             .count();
         let measured = both as f64 / f64::from(n);
-        assert!((measured - 0.09).abs() < within(f64::from(n), 0.09), "{measured}");
+        assert!(
+            (measured - 0.09).abs() < within(f64::from(n), 0.09),
+            "{measured}"
+        );
     }
 
     #[test]
@@ -142,6 +145,9 @@ mod tests {
             .filter(|draw| draw.acts(0.5) && draw.unit(1) < 0.5)
             .count();
         let measured = slow as f64 / f64::from(n);
-        assert!((measured - 0.25).abs() < within(f64::from(n), 0.25), "{measured}");
+        assert!(
+            (measured - 0.25).abs() < within(f64::from(n), 0.25),
+            "{measured}"
+        );
     }
 }

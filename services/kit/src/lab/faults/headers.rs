@@ -37,16 +37,24 @@ mod tests {
 
     fn of(pairs: &[(HeaderName, &str)]) -> HeaderMap {
         let pairs = pairs.iter().cloned();
-        pairs.map(|(name, value)| (name, value.parse().unwrap())).collect()
+        pairs
+            .map(|(name, value)| (name, value.parse().unwrap()))
+            .collect()
     }
 
     #[test]
     fn nonsense_is_nothing_said() {
         let told = of(&[(CALLER, "order"), (ATTEMPT, "2"), (USER_ID, "7")]);
-        assert_eq!((caller(&told), attempt(&told), user(&told)), (Some("order"), 2, Some(7)));
+        assert_eq!(
+            (caller(&told), attempt(&told), user(&told)),
+            (Some("order"), 2, Some(7))
+        );
         assert_eq!(attempt(&of(&[(PREVIOUS, "2")])), 3);
         assert_eq!(attempt(&of(&[(PREVIOUS, "2"), (ATTEMPT, "5")])), 5);
         let nonsense = of(&[(CALLER, "a b"), (ATTEMPT, "0"), (USER_ID, "me")]);
-        assert_eq!((caller(&nonsense), attempt(&nonsense), user(&nonsense)), (None, 1, None));
+        assert_eq!(
+            (caller(&nonsense), attempt(&nonsense), user(&nonsense)),
+            (None, 1, None)
+        );
     }
 }

@@ -192,7 +192,11 @@ mod tests {
     async fn who_gives_up_leaves_no_gap_and_a_closed_queue_lets_all_go() {
         let queue = Arc::new(Queue::new(1, 10));
         let server = queue.join().unwrap().turn().await.unwrap();
-        let (gone, next, last) = (queue.join().unwrap(), queue.join().unwrap(), queue.join().unwrap());
+        let (gone, next, last) = (
+            queue.join().unwrap(),
+            queue.join().unwrap(),
+            queue.join().unwrap(),
+        );
         drop(gone);
         drop(server);
         let server = next.turn().await.unwrap();

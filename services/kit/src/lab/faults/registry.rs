@@ -131,7 +131,12 @@ impl Faults {
     }
 
     pub(super) fn all(&self) -> Vec<Value> {
-        self.0.held.load().iter().map(|fault| fault.show()).collect()
+        self.0
+            .held
+            .load()
+            .iter()
+            .map(|fault| fault.show())
+            .collect()
     }
 
     pub(super) fn one(&self, id: &str) -> Option<Value> {

@@ -242,7 +242,10 @@ mod tests {
             (json!({"seed": -1}), "`seed`"),
             (json!({"id": null}), "`id` is missing"),
             (json!({"id": "a b"}), "`id`"),
-            (json!({"link": "order-user"}), "<caller>-product, *-product, product-cache"),
+            (
+                json!({"link": "order-user"}),
+                "<caller>-product, *-product, product-cache",
+            ),
             (json!({"link": "ordr-product"}), "did you mean `order`"),
             (json!({"link": "product"}), "`link`"),
             (json!({"method": ["X"]}), "did you mean `methods`"),
@@ -250,8 +253,14 @@ mod tests {
             (json!({"methods": [7]}), "`methods[0]`"),
             (json!({"users": ["me"]}), "`users[0]`"),
             (json!({"action": null}), "`action` is missing"),
-            (json!({"link": "product-cache", "action": {"work": {"time": "1s"}}}), "`action.work`"),
-            (json!({"link": "product-cache", "action": {"lose_reply": {}}}), "fail, delay, hang"),
+            (
+                json!({"link": "product-cache", "action": {"work": {"time": "1s"}}}),
+                "`action.work`",
+            ),
+            (
+                json!({"link": "product-cache", "action": {"lose_reply": {}}}),
+                "fail, delay, hang",
+            ),
         ] {
             let error = read(with(change.clone())).unwrap_err();
             assert!(error.contains(told), "{change}: {error}");

@@ -39,10 +39,6 @@ impl Failure {
         code: Code::Unavailable,
         status: StatusCode::SERVICE_UNAVAILABLE,
     };
-    pub(super) const DEADLINE: Self = Self {
-        code: Code::DeadlineExceeded,
-        status: StatusCode::GATEWAY_TIMEOUT,
-    };
 
     /// `"UNAVAILABLE"`, `503` or `"503"`.
     pub(super) fn read(path: &str, value: &Value) -> Read<Self> {
@@ -64,7 +60,10 @@ impl Failure {
             return Err(format!("`{path}`: {error}"));
         };
         let status = StatusCode::from_u16(*status).map_err(|error| error.to_string())?;
-        Ok(Self { code: *code, status })
+        Ok(Self {
+            code: *code,
+            status,
+        })
     }
 
     fn of_status(path: &str, number: u64) -> Read<Self> {
@@ -72,7 +71,9 @@ impl Failure {
             .ok()
             .filter(|number| (400..600).contains(number))
             .and_then(|number| StatusCode::from_u16(number).ok())
-            .ok_or_else(|| format!("`{path}` must be an HTTP status from 400 to 599, not {number}"))?;
+            .ok_or_else(|| {
+                format!("`{path}` must be an HTTP status from 400 to 599, not {number}")
+            })?;
         let exact = CODES.iter().find(|(.., known)| *known == status.as_u16());
         let code = match exact {
             Some((_, code, _)) => *code,
@@ -108,7 +109,11 @@ mod tests {
             (json!(418), Code::Unknown, 418),
         ] {
             let failure = Failure::read("status", &given).unwrap();
-            assert_eq!((failure.code, failure.status.as_u16()), (code, status), "{given}");
+            assert_eq!(
+                (failure.code, failure.status.as_u16()),
+                (code, status),
+                "{given}"
+            );
         }
     }
 
