@@ -214,6 +214,31 @@ async fn the_service_sees_it_when_the_gateway_gives_up() {
 }
 
 #[tokio::test]
+async fn a_slow_get_is_hedged_and_the_loser_is_let_go() {
+    let (left, seen) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (leaving, seeing) = (Arc::clone(&left), Arc::clone(&seen));
+    let app = Router::new().fallback(any(move || {
+        let left = Left(Arc::clone(&leaving));
+        let number = seeing.fetch_add(1, Ordering::SeqCst);
+        async move {
+            if number == 0 {
+                std::future::pending::<()>().await;
+            }
+            drop(left);
+        }
+    }));
+    let gateway = Gateway::start(&Service::start(app).await.url).await;
+    let hedge = json!({"preset": "none", "hedge": {"kind": "fixed", "delay": "50ms"}});
+    gateway.set("gateway-product", hedge).await;
+    assert_eq!(gateway.get("/api/products/").await.status(), 200);
+    assert_eq!(seen.load(Ordering::SeqCst), 2);
+    poll("the first copy ends at the service", || async {
+        left.load(Ordering::SeqCst) == 2
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn without_any_deadline_a_request_hangs_for_as_long_as_its_client_likes() {
     let (url, left, seen) = hanging().await;
     let gateway = Gateway::start(&url).await;
