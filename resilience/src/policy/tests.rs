@@ -210,7 +210,8 @@ fn every_wrong_value_is_named_by_its_field() {
 
 #[test]
 fn what_an_experiment_switches_off_is_on_where_nothing_is_said() {
-    let retry = json!({"max_attempts": 3, "base": "0s", "multiplier": 1, "cap": "0s", "jitter": "none"});
+    let retry =
+        json!({"max_attempts": 3, "base": "0s", "multiplier": 1, "cap": "0s", "jitter": "none"});
     let policy = resolve(json!({"preset": "none", "retry": retry})).unwrap();
     assert!(policy.propagate_deadline && policy.retry.unwrap().obey_pushback);
     let off =
@@ -220,7 +221,10 @@ fn what_an_experiment_switches_off_is_on_where_nothing_is_said() {
     for name in preset::names() {
         let policy = preset::get(name).unwrap();
         assert!(policy.propagate_deadline, "{name}");
-        assert!(policy.retry.is_none_or(|retry| retry.obey_pushback), "{name}");
+        assert!(
+            policy.retry.is_none_or(|retry| retry.obey_pushback),
+            "{name}"
+        );
     }
 }
 
