@@ -38,8 +38,8 @@ impl Slot {
     /// Something comes to the stage; what the toxic acts on is counted.
     fn push(&mut self, connection: u64, piece: Piece, now: Instant) {
         match (self.toxic.kind.acts, &piece) {
-            (Acts::OnData, Piece::Chunk(chunk)) => self.acted(connection, 1, chunk.data.len()),
-            (Acts::OnEnd, Piece::End(_)) => self.acted(connection, 0, 0),
+            (Acts::Data, Piece::Chunk(chunk)) => self.acted(connection, 1, chunk.data.len()),
+            (Acts::End, Piece::End(_)) => self.acted(connection, 0, 0),
             _ => {}
         }
         if let Some(stage) = &mut self.stage {

@@ -54,7 +54,7 @@ pub(crate) struct Proxy {
     /// Goes on over a restart, so that each client has its own draws.
     numbering: Arc<Numbering>,
     running: Option<Running>,
-    /// Connections that it closed when it was disabled last.
+    /// Connections that being disabled closed, so far.
     cut_down: usize,
 }
 
@@ -225,7 +225,7 @@ impl Proxy {
             return self.start().await;
         }
         if let Some(connections) = self.stop().await {
-            self.cut_down = connections;
+            self.cut_down += connections;
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::draw::Seed;
 pub(super) const KIND: Kind = Kind {
     name: "bandwidth",
     attributes: &["rate"],
-    acts: Acts::OnData,
+    acts: Acts::Data,
     stage,
 };
 

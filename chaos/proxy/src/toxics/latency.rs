@@ -22,7 +22,7 @@ const CAPACITY: usize = 8 * 1024 * 1024;
 pub(super) const KIND: Kind = Kind {
     name: "latency",
     attributes: &["latency", "jitter"],
-    acts: Acts::OnData,
+    acts: Acts::Data,
     stage,
 };
 

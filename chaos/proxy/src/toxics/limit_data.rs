@@ -11,7 +11,7 @@ use crate::draw::Seed;
 pub(super) const KIND: Kind = Kind {
     name: "limit_data",
     attributes: &["bytes"],
-    acts: Acts::OnCut,
+    acts: Acts::Cut,
     stage,
 };
 

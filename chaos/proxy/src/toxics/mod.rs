@@ -69,11 +69,11 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Acts {
     /// Every chunk that reaches it.
-    OnData,
+    Data,
     /// The end of a stream.
-    OnEnd,
+    End,
     /// Nothing but what it cuts.
-    OnCut,
+    Cut,
 }
 
 /// Which way bytes flow.

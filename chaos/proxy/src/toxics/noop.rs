@@ -10,7 +10,7 @@ use crate::draw::Seed;
 pub(super) const KIND: Kind = Kind {
     name: "noop",
     attributes: &[],
-    acts: Acts::OnData,
+    acts: Acts::Data,
     stage,
 };
 

@@ -14,7 +14,7 @@ use crate::draw::Seed;
 pub(super) const KIND: Kind = Kind {
     name: "reset_peer",
     attributes: &["timeout"],
-    acts: Acts::OnCut,
+    acts: Acts::Cut,
     stage,
 };
 

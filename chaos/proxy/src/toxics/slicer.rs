@@ -19,7 +19,7 @@ use crate::draw::Seed;
 pub(super) const KIND: Kind = Kind {
     name: "slicer",
     attributes: &["average_size", "size_variation", "delay"],
-    acts: Acts::OnData,
+    acts: Acts::Data,
     stage,
 };
 

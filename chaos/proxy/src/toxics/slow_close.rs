@@ -12,7 +12,7 @@ use crate::draw::Seed;
 pub(super) const KIND: Kind = Kind {
     name: "slow_close",
     attributes: &["delay"],
-    acts: Acts::OnEnd,
+    acts: Acts::End,
     stage,
 };
 

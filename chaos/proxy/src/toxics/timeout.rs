@@ -14,7 +14,7 @@ use crate::draw::Seed;
 pub(super) const KIND: Kind = Kind {
     name: "timeout",
     attributes: &["timeout"],
-    acts: Acts::OnData,
+    acts: Acts::Data,
     stage,
 };
 

@@ -64,6 +64,17 @@ async fn acted_tells_what_each_toxic_and_down_acted_on() {
     let line = text.lines().find_map(|line| line.strip_prefix(metric));
     assert!(line.unwrap().parse::<u64>().unwrap() >= 3, "{text}");
 
+    // Down goes on counting; a toxic added again begins anew.
+    let _live = connected(address).await;
+    lab.post("/proxies/order-product", r#"{"enabled":false}"#)
+        .await;
+    lab.toxic("order-product", r#"{"name":"slow","type":"noop"}"#)
+        .await;
+    let acted = lab.json("/faultline/acted").await["proxies"]["order-product"].take();
+    assert_eq!(acted["down"]["connections"], 4);
+    assert_eq!(acted["toxics"]["slow"]["connections"], 0);
+
+    lab.delete("/proxies/order-product/toxics/slow").await;
     assert_eq!(lab.delete("/faultline/acted").await, 204);
     assert_eq!(
         lab.json("/faultline/acted").await["proxies"]["order-product"],
