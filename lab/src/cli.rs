@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::fault::FaultCommand;
 use crate::replicas;
 use crate::report::ReportArgs;
 use crate::runs::RunsCommand;
@@ -70,6 +71,9 @@ pub enum Command {
     /// List, check and run scenarios
     #[command(subcommand)]
     Chaos(ChaosCommand),
+    /// Faults by hand on the running lab: what is in force, another, none
+    #[command(subcommand)]
+    Fault(FaultCommand),
     /// Policies of the running lab by hand: which sits in each slot, and another in its place
     #[command(subcommand)]
     Policy(PolicyCommand),
