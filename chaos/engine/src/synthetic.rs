@@ -156,6 +156,8 @@ impl<'a> Shop<'a> {
             warm_up_ns: 3_000 * MS,
             recovering_ns: (reset_ms + 2_000) * MS,
             faults,
+            conditions: Vec::new(),
+            marks: Vec::new(),
         });
         Self {
             model: m,

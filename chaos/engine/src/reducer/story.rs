@@ -17,6 +17,10 @@ pub struct TrialSpec {
     pub recovering_ns: u64,
     /// The faults that will be injected: name and link.
     pub faults: Vec<(String, String)>,
+    /// The conditions in force: name and link.
+    pub conditions: Vec<(String, String)>,
+    /// The windows of the scenario: name, begin and end in microseconds from second 0.
+    pub marks: Vec<(String, i64, i64)>,
 }
 
 impl TrialSpec {

@@ -16,6 +16,8 @@ fn spec() -> TrialSpec {
         warm_up_ns: 2 * S,
         recovering_ns: 7 * S,
         faults: vec![("outage".to_owned(), "order-product".to_owned())],
+        conditions: Vec::new(),
+        marks: Vec::new(),
     }
 }
 

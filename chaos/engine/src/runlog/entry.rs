@@ -76,6 +76,20 @@ pub enum Entry {
     },
     /// One second.
     Frame(Frame),
+    /// What a fault or a condition acted on, as its injector counted it.
+    Acted {
+        /// The trial.
+        trial: u32,
+        /// The fault or condition.
+        fault: String,
+        /// Who counted: `l7`, `proxy` or `process`.
+        by: String,
+        /// Requests that it could have acted on; `None` where that isn't counted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        matched: Option<u64>,
+        /// Requests, connections or processes that it acted on.
+        acted: u64,
+    },
     /// What a fault was seen to do, at the end of the trial.
     Seen {
         /// The trial.
