@@ -108,6 +108,46 @@ const METHODS: [(&str, &[&str]); 2] = [
     ),
 ];
 
+/// The REST routes of each service, as in its metrics.
+pub const ROUTES: [(&str, &str); 36] = [
+    ("order", "GET /api/orders/"),
+    ("order", "POST /api/orders/"),
+    ("order", "GET /api/orders/quote/"),
+    ("order", "GET /api/orders/{id}/"),
+    ("order", "GET /api/orders/user/{user_id}/"),
+    ("product", "GET /api/products/"),
+    ("product", "POST /api/products/"),
+    ("product", "GET /api/products/{id}/"),
+    ("product", "PUT /api/products/{id}/"),
+    ("product", "PATCH /api/products/{id}/"),
+    ("product", "DELETE /api/products/{id}/"),
+    ("product", "POST /api/products/{id}/check_availability/"),
+    ("user", "GET /.well-known/jwks.json"),
+    ("user", "GET /api/auth/public-key/"),
+    ("user", "POST /api/token/"),
+    ("user", "POST /api/token/refresh/"),
+    ("user", "POST /api/token/logout/"),
+    ("user", "GET /api/users/"),
+    ("user", "POST /api/users/"),
+    ("user", "GET /api/users/public-key/"),
+    ("user", "GET /api/users/auth/public-key/"),
+    ("user", "POST /api/users/register/"),
+    ("user", "GET /api/users/me/"),
+    ("user", "PATCH /api/users/me/"),
+    ("user", "POST /api/users/me/password/"),
+    ("user", "GET /api/users/{id}/"),
+    ("user", "PUT /api/users/{id}/"),
+    ("user", "PATCH /api/users/{id}/"),
+    ("user", "DELETE /api/users/{id}/"),
+    ("user", "POST /api/users/2fa/verify-login/"),
+    ("user", "POST /api/users/2fa/setup/"),
+    ("user", "POST /api/users/2fa/verify-setup/"),
+    ("user", "POST /api/users/2fa/disable/"),
+    ("user", "POST /api/users/2fa/regenerate-backup-tokens/"),
+    ("user", "POST /api/users/2fa/download-backup-tokens/"),
+    ("user", "GET /api/users/2fa/status/"),
+];
+
 /// The gRPC methods that can be called over a link.
 pub fn methods(link: &str) -> impl Iterator<Item = &'static str> {
     let callee = callee(link).to_owned();

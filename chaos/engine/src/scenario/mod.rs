@@ -43,11 +43,15 @@
 //! with line, column and a suggestion; an injection at or after the end of the
 //! load is a warning, since it never happens, and the run ends inconclusive.
 
+mod actions;
 mod arms;
+mod effects;
 mod fault;
 pub mod known;
+mod line;
 mod load;
 mod parse;
+mod quick;
 pub(crate) mod read;
 mod request;
 #[cfg(test)]
@@ -58,7 +62,8 @@ use std::time::Duration;
 
 pub(crate) use arms::names as arm_names;
 pub use fault::{Action, Again, Condition, Fault, Level, ProcessAction, Toxic, Window};
-pub use load::{Demand, Fixtures, Rate, Stream};
+pub use load::Fixtures;
+pub use loadtest::Stream;
 pub use request::{Capacity, Dist, Effect, Fail, Of, RequestFault, Share, Status, Timed};
 
 use crate::checks::Check;
