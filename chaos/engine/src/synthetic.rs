@@ -156,8 +156,6 @@ impl<'a> Shop<'a> {
             warm_up_ns: 3_000 * MS,
             recovering_ns: (reset_ms + 2_000) * MS,
             faults,
-            conditions: Vec::new(),
-            marks: Vec::new(),
         });
         Self {
             model: m,
@@ -270,6 +268,11 @@ impl<'a> Shop<'a> {
             sent: true,
             customer: 1,
             lines: Vec::new(),
+            stream: String::new(),
+            priority: None,
+            retry_after: false,
+            attempts: 1,
+            bytes: 0,
         });
     }
 

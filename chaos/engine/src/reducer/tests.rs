@@ -16,8 +16,6 @@ fn spec() -> TrialSpec {
         warm_up_ns: 2 * S,
         recovering_ns: 7 * S,
         faults: vec![("outage".to_owned(), "order-product".to_owned())],
-        conditions: Vec::new(),
-        marks: Vec::new(),
     }
 }
 
@@ -39,6 +37,11 @@ fn record(id: &str, op: Op, scheduled: u64, took: u64, outcome: Outcome) -> Reco
         sent: true,
         customer: 1,
         lines: Vec::new(),
+        stream: String::new(),
+        priority: None,
+        retry_after: false,
+        attempts: 1,
+        bytes: 0,
     }
 }
 
