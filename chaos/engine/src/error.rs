@@ -50,6 +50,15 @@ pub enum EngineError {
     #[error("{0}")]
     NotAllowed(String),
 
+    /// Only a shop of its own can have its processes stopped.
+    #[error(
+        "the scenario stops `{part}`, and only a shop of its own lets itself be stopped: run it without --attach, on no other target"
+    )]
+    NoProcesses {
+        /// The part.
+        part: String,
+    },
+
     /// A process could not be stopped or started.
     #[error("{doing} `{part}` failed: {why}")]
     Process {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, Url};
+use bytes::Bytes;
+use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use crate::error::EngineError;
@@ -27,23 +28,41 @@ pub(crate) fn join(base: &Url, path: &str) -> String {
 }
 
 /// Sends a request; anything but 2xx is an error with the body's beginning.
-pub(crate) async fn send(what: &str, request: RequestBuilder) -> Result<bytes::Bytes, EngineError> {
-    let answer = request
-        .timeout(PATIENCE)
-        .send()
-        .await
-        .map_err(|e| EngineError::http(what, innermost(&e)))?;
-    let status = answer.status();
-    let body = answer
-        .bytes()
-        .await
-        .map_err(|e| EngineError::http(what, innermost(&e)))?;
+pub(crate) async fn send(what: &str, request: RequestBuilder) -> Result<Bytes, EngineError> {
+    let (status, body) = answer(what, request).await?;
     if status.is_success() {
         return Ok(body);
     }
-    let text = String::from_utf8_lossy(&body);
+    Err(EngineError::http(what, complaint(status, &body)))
+}
+
+/// Sends a request about something that may not be there: `None` for a 404.
+pub(crate) async fn send_if_there(
+    what: &str,
+    request: RequestBuilder,
+) -> Result<Option<Bytes>, EngineError> {
+    match answer(what, request).await? {
+        (StatusCode::NOT_FOUND, _) => Ok(None),
+        (status, body) if status.is_success() => Ok(Some(body)),
+        (status, body) => Err(EngineError::http(what, complaint(status, &body))),
+    }
+}
+
+async fn answer(
+    what: &str,
+    request: RequestBuilder,
+) -> Result<(StatusCode, Bytes), EngineError> {
+    let failed = |e: reqwest::Error| EngineError::http(what, innermost(&e));
+    let answer = request.timeout(PATIENCE).send().await.map_err(failed)?;
+    let status = answer.status();
+    let body = answer.bytes().await.map_err(failed)?;
+    Ok((status, body))
+}
+
+fn complaint(status: StatusCode, body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
     let start: String = text.trim().chars().take(300).collect();
-    Err(EngineError::http(what, format!("{status}: {start}")))
+    format!("{status}: {start}")
 }
 
 /// Sends a request and reads its JSON answer.
@@ -52,7 +71,12 @@ pub(crate) async fn send_json<T: DeserializeOwned>(
     request: RequestBuilder,
 ) -> Result<T, EngineError> {
     let body = send(what, request).await?;
-    serde_json::from_slice(&body)
+    read(what, &body)
+}
+
+/// Reads a JSON answer.
+pub(crate) fn read<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T, EngineError> {
+    serde_json::from_slice(body)
         .map_err(|e| EngineError::http(what, format!("not the agreed answer: {e}")))
 }
 

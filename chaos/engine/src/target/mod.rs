@@ -44,7 +44,7 @@ use loadtest::{Op, Template};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use http::{http_client, innermost, join, send, send_json};
+pub(crate) use http::{http_client, innermost, join, read, send, send_if_there, send_json};
 pub use processes::{ProcessResult, Processes};
 
 use crate::error::EngineError;

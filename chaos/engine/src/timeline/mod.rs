@@ -5,14 +5,23 @@
 //! keeps no other fault waiting. What is in force has its lease renewed every
 //! [`RENEWAL`]; an engine that dies renews nothing, and the injectors let go.
 
+mod all;
 mod play;
+mod processes;
+mod proxies;
+mod requests;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-pub use play::{condition, play};
 use tokio::time::Instant;
+
+pub use all::Injectors;
+pub use play::{keep, play, put};
+pub use processes::ProcessInjector;
+pub use proxies::ProxyInjector;
+pub use requests::RequestInjector;
 
 use crate::error::EngineError;
 use crate::scenario::Action;

@@ -40,16 +40,30 @@ pub async fn play(
     join_all(faults).await.into_iter().collect()
 }
 
-/// Puts a condition in force (told by `in_force`), keeps it so until `over`, and clears
-/// it.
+/// Puts the conditions in force; returns when all are.
 ///
 /// # Errors
-/// When the injector does not do as it is told.
-pub async fn condition(
-    condition: &Condition,
+/// When an injector does not do as it is told; none is in force then.
+pub async fn put(
+    conditions: impl Iterator<Item = &Condition>,
+    injector: &dyn Injector,
+) -> Result<(), EngineError> {
+    for condition in conditions {
+        if let Err(e) = injector.inject(condition.order()).await {
+            return injector.clear_all().await.and(Err(e));
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the conditions in force until `over`, and clears them.
+///
+/// # Errors
+/// When an injector does not do as it is told.
+pub async fn keep(
+    conditions: impl Iterator<Item = &Condition>,
     injector: &dyn Injector,
     steps: mpsc::Sender<Step>,
-    in_force: impl FnOnce(),
     over: CancellationToken,
 ) -> Result<(), EngineError> {
     let player = Player {
@@ -58,16 +72,8 @@ pub async fn condition(
         steps: &steps,
         stop: &over,
     };
-    let order = condition.order();
-    let mut put = injector.inject(order).await;
-    if put.is_ok() {
-        in_force();
-        put = player.hold(order, std::future::pending()).await;
-    }
-    let cleared = player.take_away(order).await;
-    put?;
-    player.counted(order, cleared?).await;
-    Ok(())
+    let kept = conditions.map(|condition| player.condition(condition));
+    join_all(kept).await.into_iter().collect()
 }
 
 impl Fault {
@@ -118,6 +124,15 @@ impl Player<'_> {
             }
         }
         self.counted(fault.order(), count).await;
+        Ok(())
+    }
+
+    async fn condition(&self, condition: &Condition) -> Result<(), EngineError> {
+        let order = condition.order();
+        let held = self.hold(order, std::future::pending()).await;
+        let cleared = self.take_away(order).await;
+        held?;
+        self.counted(order, cleared?).await;
         Ok(())
     }
 
