@@ -229,6 +229,11 @@ impl Generator {
             sent: judged.sent,
             customer: identity.customer,
             lines: identity.lines,
+            stream: String::new(),
+            priority: None,
+            retry_after: false,
+            attempts: 1,
+            bytes: 0,
         }
     }
 

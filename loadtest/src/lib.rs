@@ -35,6 +35,7 @@ mod schedule;
 pub mod session;
 mod stats;
 mod target;
+mod template;
 
 pub use error::LoadError;
 pub use generator::{GENERATOR_FULL, STOPPED, run};
@@ -46,3 +47,4 @@ pub use request::Line;
 pub use schedule::{Arrival, Schedule, schedule};
 pub use stats::RunStats;
 pub use target::{Customer, LoadTarget, customer_address};
+pub use template::Template;

@@ -81,6 +81,21 @@ pub struct Record {
     /// What was ordered or quoted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<Line>,
+    /// The stream it belongs to: its name, or its number from 0.
+    #[serde(default)]
+    pub stream: String,
+    /// The `x-request-priority` that it was sent with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<String>,
+    /// Whether a 429 or 503 said when to come back.
+    #[serde(default)]
+    pub retry_after: bool,
+    /// Attempts that were made for it.
+    #[serde(default)]
+    pub attempts: u32,
+    /// Bytes of the answer's body.
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 impl Record {
@@ -374,6 +389,11 @@ mod tests {
             sent: judged.sent,
             customer: 1,
             lines: Vec::new(),
+            stream: String::new(),
+            priority: None,
+            retry_after: false,
+            attempts: 1,
+            bytes: 0,
         }
     }
 

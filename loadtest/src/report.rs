@@ -325,6 +325,11 @@ mod tests {
             sent: true,
             customer: 1,
             lines: Vec::new(),
+            stream: String::new(),
+            priority: None,
+            retry_after: false,
+            attempts: 1,
+            bytes: 0,
         }
     }
 

@@ -268,6 +268,11 @@ impl<'a> Shop<'a> {
             sent: true,
             customer: 1,
             lines: Vec::new(),
+            stream: String::new(),
+            priority: None,
+            retry_after: false,
+            attempts: 1,
+            bytes: 0,
         });
     }
 

@@ -75,7 +75,7 @@ pub fn proves(seen: &Seen, action: &Action) -> bool {
     let slow = seen.slow >= binomial_limit(seen.attempts, 0.02);
     match action {
         Action::Down => failed,
-        Action::Toxic(_) => failed || slow,
+        Action::Toxic(_) | Action::Request(_) | Action::Process(_) => failed || slow,
     }
 }
 

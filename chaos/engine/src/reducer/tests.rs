@@ -37,6 +37,11 @@ fn record(id: &str, op: Op, scheduled: u64, took: u64, outcome: Outcome) -> Reco
         sent: true,
         customer: 1,
         lines: Vec::new(),
+        stream: String::new(),
+        priority: None,
+        retry_after: false,
+        attempts: 1,
+        bytes: 0,
     }
 }
 
