@@ -1,5 +1,7 @@
 //! What stops and starts the processes of a target.
 
+use std::collections::BTreeMap;
+
 /// What came of it; the error says why in words.
 pub type ProcessResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
@@ -9,6 +11,10 @@ pub type ProcessResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 pub trait Processes: Send + Sync {
     /// The parts there are, replicas each on its own.
     fn parts(&self) -> Vec<String>;
+
+    /// Their process ids as they are now, by the same names; parts that don't run are
+    /// left out.
+    fn pids(&self) -> BTreeMap<String, u32>;
 
     /// SIGKILL; returns when the process has gone.
     async fn kill(&self, part: &str) -> ProcessResult;
