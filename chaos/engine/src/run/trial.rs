@@ -204,6 +204,7 @@ impl Trial<'_> {
             warm_up_ns: clock::as_ns(schedule.warm_up),
             recovering_ns: clock::as_ns(self.reset() + RECOVERY_GRACE),
             faults,
+            ..TrialSpec::default()
         });
         self.stage(Stage::WarmUp);
 
