@@ -198,6 +198,7 @@ fn read_checks(
     let names = checks::Names {
         arms: arms.iter().map(|a| a.name.clone()).collect(),
         faults,
+        ..checks::Names::default()
     };
     let mut seen = HashSet::new();
     let mut found = Vec::new();
