@@ -22,6 +22,8 @@ pub(crate) enum Purpose {
     Request = 2,
     /// The tag in a request id; the index is the arrival's.
     RequestId = 3,
+    /// Beginnings and operations of a closed stream's customer; the index is that of the first request.
+    Rounds = 4,
 }
 
 /// A sequence of draws.

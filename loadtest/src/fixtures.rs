@@ -76,6 +76,16 @@ impl Catalogue {
     }
 }
 
+/// How a load gets customers with fresh tokens when those it has are about to end: as many new
+/// accounts, which take the places (and addresses) of the old.
+#[derive(Clone, Debug)]
+pub struct Renewal {
+    /// Whom to ask.
+    pub fixtures: Fixtures,
+    /// What the run's names begin with, as in [`FixtureSpec::run`].
+    pub run: String,
+}
+
 /// The client of the control API's fixtures.
 #[derive(Clone, Debug)]
 pub struct Fixtures {
@@ -163,6 +173,28 @@ impl Fixtures {
             password,
             products: products.products,
         })
+    }
+
+    /// Has `n` customers made, and nothing else; with their password.
+    ///
+    /// # Errors
+    /// As [`Fixtures::prepare`].
+    pub async fn customers(
+        &self,
+        n: usize,
+        run: &str,
+    ) -> Result<(Vec<Customer>, String), LoadError> {
+        let wanted = serde_json::json!({ "customers": n, "staff": 0, "run": run });
+        let accounts = self.post::<Accounts>(&self.user, &wanted).await?;
+        let got = accounts.customers.len();
+        if got != n {
+            return Err(LoadError::Fixtures {
+                url: self.user.to_string(),
+                status: 200,
+                message: format!("{got} customers instead of {n}"),
+            });
+        }
+        Ok((people(accounts.customers, 0), accounts.password))
     }
 
     async fn post<T: DeserializeOwned>(

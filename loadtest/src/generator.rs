@@ -1,25 +1,35 @@
 //! The generator: keeps the arrivals' times whatever the target does.
+//!
+//! It runs on a thread and a runtime of its own, so that whoever counts the records, or anything else
+//! in the process, can't make an arrival wait for its turn, and no request is handed from core to
+//! core.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc::Sender;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::client::HttpClient;
+use crate::caller::{Caller, Made};
 use crate::clock;
+use crate::closed::Rounds;
 use crate::error::LoadError;
+use crate::fixtures::Renewal;
 use crate::histogram::Histogram;
 use crate::limits;
+use crate::mix::Mix;
+use crate::pacer::Pacer;
 use crate::plan::Plan;
-use crate::record::{Judgement, Record, judge};
+use crate::record::{Judgement, Record};
+use crate::renew;
 use crate::request::{Prepared, Requests};
 use crate::schedule::{Arrival, schedule};
 use crate::stats::RunStats;
+use crate::stream::Source;
 use crate::target::LoadTarget;
 
 /// [`Record::error`] of an arrival that was not sent, because too many requests were under way.
@@ -27,15 +37,16 @@ pub const GENERATOR_FULL: &str = "generator_full";
 /// [`Record::error`] of a request that was under way when the run was stopped.
 pub const STOPPED: &str = "stopped";
 
-/// What is read of an answer at most.
-const MAX_BODY: usize = 1 << 20;
 /// How long a record waits for a reader who has fallen behind, before it is dropped.
 const DELIVERY: Duration = Duration::from_secs(5);
+/// So many overdue arrivals are started before requests under way have a turn.
+const BURST: u32 = 16;
 
 /// Runs `plan` against `target`; the load starts at `start_ns` ([`clock`]), which should lie a
-/// little ahead. Every arrival is a task of its own and becomes one [`Record`] in `sink`, in order
-/// of completion. Returns after the last answer, at the latest [`LoadTarget::request_timeout`] after
-/// the last arrival; the sender is dropped then, so a reader sees the end.
+/// little ahead. Every request becomes one [`Record`] in `sink`, in order of completion: of open
+/// streams each arrival is a task of its own, of closed ones each customer. Returns after the last
+/// answer, at the latest [`LoadTarget::request_timeout`] after the end of the plan; the sender is
+/// dropped then, so a reader sees the end.
 ///
 /// `stop` ends it early: no more arrivals, and what is under way is given up (records with
 /// [`STOPPED`]). Dropping the future does the same, without records.
@@ -52,39 +63,63 @@ pub async fn run(
 ) -> Result<RunStats, LoadError> {
     plan.validate()?;
     target.validate(plan)?;
+    let renewal = target.renewal.clone().map(|r| (r, target.tokens_end()));
     let generator = Arc::new(Generator::new(plan, target, sink, start_ns, &stop)?);
     // Whatever ends this future, no task of it goes on.
     let _guard = generator.stop.clone().drop_guard();
-    let cpu = clock::process_cpu();
-    let tasks = TaskTracker::new();
-    let (planned, stopped) = generator.pace(plan, &tasks).await;
-    tasks.close();
-    tasks.wait().await;
-    let cpu_ns = clock::as_ns(clock::process_cpu().saturating_sub(cpu));
-    let wall_ns = clock::now_ns().saturating_sub(start_ns);
-    Ok(generator.stats(planned, stopped || stop.is_cancelled(), cpu_ns, wall_ns))
+    let plan = plan.clone();
+    on_a_thread(async move { generator.whole(&plan, renewal).await }).await
+}
+
+/// Runs `work` on a thread of its own with a runtime of its own.
+async fn on_a_thread<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, LoadError> {
+    let (tell, told) = oneshot::channel();
+    let failed = |e: std::io::Error| LoadError::Task(e.to_string());
+    let body = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let result = runtime
+            .map_err(failed)
+            .map(|runtime| runtime.block_on(work));
+        let _ = tell.send(result);
+    };
+    let thread = std::thread::Builder::new().name("load".to_owned());
+    thread.spawn(body).map_err(failed)?;
+    told.await
+        .map_err(|_| LoadError::Task("it panicked".to_owned()))?
 }
 
 struct Generator {
     requests: Requests,
-    client: HttpClient,
-    request_timeout: Duration,
+    caller: Caller,
     sink: Sender<Record>,
     start_ns: u64,
     stop: CancellationToken,
     room: Arc<Semaphore>,
     bound: usize,
+    streams: Vec<Label>,
     counts: Counts,
     lateness: Mutex<Histogram>,
+    not_renewed: Mutex<Option<String>>,
+}
+
+/// What the records of a stream say of it.
+struct Label {
+    name: String,
+    priority: Option<String>,
 }
 
 #[derive(Default)]
 struct Counts {
+    planned: AtomicU64,
     sent: AtomicU64,
     completed: AtomicU64,
     full: AtomicU64,
     dropped: AtomicU64,
-    max_in_flight: AtomicUsize,
+    in_flight_max: AtomicUsize,
 }
 
 impl Generator {
@@ -95,83 +130,161 @@ impl Generator {
         start_ns: u64,
         stop: &CancellationToken,
     ) -> Result<Self, LoadError> {
-        let bound = limits::in_flight_bound(target.max_in_flight.min(Semaphore::MAX_PERMITS));
+        let wanted = target.max_in_flight.min(Semaphore::MAX_PERMITS);
+        let bound = limits::in_flight_bound(wanted);
+        if plan.closed_customers() > bound {
+            let message = format!(
+                "{} wait for answers at once, but no more than {bound} connections can be had \
+                 (`max_in_flight`, or the system's limit on open files)",
+                plan.closed_customers()
+            );
+            return Err(LoadError::invalid("customers", message));
+        }
+        let label = |(place, stream): (usize, &crate::Stream)| Label {
+            name: plan.stream_name(place),
+            priority: stream.priority.map(|level| level.as_str().to_owned()),
+        };
         Ok(Self {
-            client: HttpClient::new(),
-            request_timeout: target.request_timeout,
-            requests: Requests::new(Arc::new(target), plan.seed)?,
+            requests: Requests::new(&target, plan)?,
+            caller: Caller::new(
+                &target.policies,
+                target.observer,
+                target.request_timeout,
+                plan.seed,
+            ),
             sink,
             start_ns,
             stop: stop.child_token(),
             room: Arc::new(Semaphore::new(bound)),
             bound,
+            streams: plan.streams.iter().enumerate().map(label).collect(),
             counts: Counts::default(),
             lateness: Mutex::new(Histogram::new()),
+            not_renewed: Mutex::default(),
         })
     }
 
-    /// Starts each arrival at its time; returns their number, and whether it was stopped.
-    async fn pace(self: &Arc<Self>, plan: &Plan, tasks: &TaskTracker) -> (u64, bool) {
-        let start = clock::instant_at(self.start_ns);
-        let mut planned = 0;
+    async fn whole(
+        self: Arc<Self>,
+        plan: &Plan,
+        renewal: Option<(Renewal, Option<SystemTime>)>,
+    ) -> RunStats {
+        let cpu = clock::process_cpu();
+        let fresh = renewal.map(|(renewal, end)| {
+            let generator = Arc::clone(&self);
+            tokio::spawn(async move {
+                let error = renew::keep_fresh(generator.requests.people(), renewal, end).await;
+                *generator.not_renewed.lock() = Some(error.to_string());
+            })
+        });
+        let tasks = TaskTracker::new();
+        self.customers(plan, &tasks);
+        self.pace(plan, &tasks).await;
+        tasks.close();
+        tasks.wait().await;
+        if let Some(fresh) = fresh {
+            fresh.abort();
+        }
+        let cpu_ns = clock::as_ns(clock::process_cpu().saturating_sub(cpu));
+        let wall_ns = clock::now_ns().saturating_sub(self.start_ns);
+        self.stats(cpu_ns, wall_ns)
+    }
+
+    /// Starts each open arrival at its time.
+    async fn pace(self: &Arc<Self>, plan: &Plan, tasks: &TaskTracker) {
+        let pacer = Pacer::new();
+        let mut overdue = 0;
         for arrival in schedule(plan) {
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return (planned, true),
-                () = tokio::time::sleep_until(start + arrival.at) => {}
-            }
-            planned += 1;
-            match Arc::clone(&self.room).try_acquire_owned() {
-                Ok(permit) => {
-                    let in_flight = self.bound - self.room.available_permits();
-                    self.counts
-                        .max_in_flight
-                        .fetch_max(in_flight, Ordering::Relaxed);
-                    tasks.spawn(Arc::clone(self).one(arrival, permit));
+            let due_ns = self.due_ns(arrival);
+            if clock::now_ns() < due_ns {
+                overdue = 0;
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return,
+                    () = pacer.until(due_ns) => {}
                 }
+            } else {
+                overdue += 1;
+                if overdue % BURST == 0 {
+                    tokio::task::yield_now().await;
+                }
+                if self.stop.is_cancelled() {
+                    return;
+                }
+            }
+            self.counts.planned.fetch_add(1, Ordering::Relaxed);
+            match Arc::clone(&self.room).try_acquire_owned() {
+                Ok(permit) => drop(tasks.spawn(Arc::clone(self).one(arrival, permit))),
                 Err(_) => self.refuse(arrival),
             }
         }
-        (planned, false)
+    }
+
+    /// Lets the customers of the closed streams in.
+    fn customers(self: &Arc<Self>, plan: &Plan, tasks: &TaskTracker) {
+        let end_ns = self.start_ns.saturating_add(clock::as_ns(plan.duration));
+        for (stream, of) in plan.streams.iter().enumerate() {
+            let Source::Closed { customers, think } = of.source else {
+                continue;
+            };
+            let mix = Arc::new(of.mix.clone());
+            for customer in 0..customers {
+                let rounds = Rounds::new(plan.seed, stream, customer);
+                let one = Waiting {
+                    generator: Arc::clone(self),
+                    mix: Arc::clone(&mix),
+                    rounds,
+                    stream,
+                    customer,
+                    think,
+                    end_ns,
+                };
+                drop(tasks.spawn(one.live()));
+            }
+        }
     }
 
     /// One request, from its start to its record. The permit is held until the record is delivered,
     /// so that a reader who falls behind can't make tasks pile up.
     async fn one(self: Arc<Self>, arrival: Arrival, _permit: OwnedSemaphorePermit) {
         let started_ns = clock::now_ns();
-        let prepared = match self.requests.prepare(arrival.index, arrival.op) {
+        let prepared = match self.requests.prepare(&arrival) {
             Ok(prepared) => prepared,
             Err(error) => return self.give_up(arrival, error.to_string()),
         };
-        self.counts.sent.fetch_add(1, Ordering::Relaxed);
-        let scheduled_ns = self.scheduled_ns(arrival);
-        self.lateness.lock().record(Duration::from_nanos(
-            started_ns.saturating_sub(scheduled_ns),
-        ));
-        let Prepared {
-            request,
-            request_id,
-            customer,
-            lines,
-        } = prepared;
+        self.started(arrival, started_ns);
+        let made = Made::default();
         let judged = tokio::select! {
             biased;
-            result = self.client.send(request, self.request_timeout, MAX_BODY) => {
+            judged = self.caller.call(arrival.op, &prepared, &made) => {
                 self.counts.completed.fetch_add(1, Ordering::Relaxed);
-                judge(arrival.op, &result)
+                judged
             }
-            () = self.stop.cancelled() => Judgement::failed(0, STOPPED, true),
+            () = self.stop.cancelled() => Judgement::failed(0, STOPPED, made.sent()),
         };
-        let ended_ns = clock::now_ns();
-        let identity = Identity {
-            request_id,
-            customer,
-            lines,
+        let times = Times {
+            // A customer who waits puts off what comes after: there is no time that was due.
+            scheduled_ns: match arrival.customer {
+                Some(_) => started_ns,
+                None => self.due_ns(arrival),
+            },
+            started_ns,
+            ended_ns: clock::now_ns(),
         };
-        let record = self.record(arrival, identity, (started_ns, ended_ns), judged);
+        let record = self.record(arrival, prepared.into(), times, judged, made.begun());
         if self.sink.send_timeout(record, DELIVERY).await.is_err() {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn started(&self, arrival: Arrival, started_ns: u64) {
+        self.counts.sent.fetch_add(1, Ordering::Relaxed);
+        let in_flight = self.bound - self.room.available_permits();
+        self.counts
+            .in_flight_max
+            .fetch_max(in_flight, Ordering::Relaxed);
+        let late = started_ns.saturating_sub(self.due_ns(arrival));
+        self.lateness.lock().record(Duration::from_nanos(late));
     }
 
     fn refuse(&self, arrival: Arrival) {
@@ -182,25 +295,15 @@ impl Generator {
     /// Records an arrival that was not sent. Never waits: the pacer calls it.
     fn give_up(&self, arrival: Arrival, error: String) {
         let now = clock::now_ns();
-        let identity = match self.requests.prepare(arrival.index, arrival.op) {
-            Ok(Prepared {
-                request_id,
-                customer,
-                lines,
-                ..
-            }) => Identity {
-                request_id,
-                customer,
-                lines,
-            },
-            Err(_) => Identity::default(),
+        let times = Times {
+            scheduled_ns: self.due_ns(arrival),
+            started_ns: now,
+            ended_ns: now,
         };
-        let record = self.record(
-            arrival,
-            identity,
-            (now, now),
-            Judgement::failed(0, error, false),
-        );
+        let prepared = self.requests.prepare(&arrival);
+        let identity = prepared.map(Identity::from).unwrap_or_default();
+        let judged = Judgement::failed(0, error, false);
+        let record = self.record(arrival, identity, times, judged, 0);
         if self.sink.try_send(record).is_err() {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -210,16 +313,18 @@ impl Generator {
         &self,
         arrival: Arrival,
         identity: Identity,
-        (started_ns, ended_ns): (u64, u64),
+        times: Times,
         judged: Judgement,
+        attempts: u32,
     ) -> Record {
+        let label = &self.streams[arrival.stream];
         Record {
             index: arrival.index,
             request_id: identity.request_id,
             op: arrival.op,
-            scheduled_ns: self.scheduled_ns(arrival),
-            started_ns,
-            ended_ns,
+            scheduled_ns: times.scheduled_ns,
+            started_ns: times.started_ns,
+            ended_ns: times.ended_ns,
             status: judged.status,
             outcome: judged.outcome,
             code: judged.code,
@@ -229,33 +334,86 @@ impl Generator {
             sent: judged.sent,
             customer: identity.customer,
             lines: identity.lines,
-            stream: String::new(),
-            priority: None,
-            retry_after: false,
-            attempts: 1,
-            bytes: 0,
+            stream: label.name.clone(),
+            priority: label.priority.clone(),
+            retry_after: judged.retry_after,
+            attempts,
+            bytes: judged.bytes,
         }
     }
 
-    fn scheduled_ns(&self, arrival: Arrival) -> u64 {
+    fn due_ns(&self, arrival: Arrival) -> u64 {
         self.start_ns.saturating_add(clock::as_ns(arrival.at))
     }
 
-    fn stats(&self, planned: u64, stopped: bool, cpu_ns: u64, wall_ns: u64) -> RunStats {
+    fn stats(&self, cpu_ns: u64, wall_ns: u64) -> RunStats {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         RunStats {
-            planned,
+            planned: count(&self.counts.planned),
             sent: count(&self.counts.sent),
             completed: count(&self.counts.completed),
             generator_full: count(&self.counts.full),
             dropped_records: count(&self.counts.dropped),
-            max_in_flight: self.counts.max_in_flight.load(Ordering::Relaxed),
+            in_flight_max: self.counts.in_flight_max.load(Ordering::Relaxed),
             lateness: self.lateness.lock().clone(),
             cpu_ns,
             wall_ns,
-            stopped,
+            stopped: self.stop.is_cancelled(),
+            not_renewed: self.not_renewed.lock().clone(),
         }
     }
+}
+
+/// A customer of a closed stream.
+struct Waiting {
+    generator: Arc<Generator>,
+    mix: Arc<Mix>,
+    rounds: Rounds,
+    stream: usize,
+    customer: usize,
+    think: Duration,
+    end_ns: u64,
+}
+
+impl Waiting {
+    /// Sends, waits for the answer, thinks, and sends again, until the plan's end.
+    async fn live(mut self) {
+        let start_ns = self.generator.start_ns;
+        let mut due_ns = start_ns + clock::as_ns(self.rounds.begins(self.think));
+        while due_ns < self.end_ns {
+            let ready = async {
+                tokio::time::sleep_until(clock::instant_at(due_ns)).await;
+                Arc::clone(&self.generator.room).acquire_owned().await
+            };
+            let permit = tokio::select! {
+                biased;
+                () = self.generator.stop.cancelled() => return,
+                permit = ready => permit,
+            };
+            // The semaphore is never closed.
+            let Ok(permit) = permit else { return };
+            let (index, op) = self.rounds.next(&self.mix);
+            let arrival = Arrival {
+                index,
+                stream: self.stream,
+                at: Duration::from_nanos(due_ns - start_ns),
+                op,
+                customer: Some(self.customer),
+            };
+            let counts = &self.generator.counts;
+            counts.planned.fetch_add(1, Ordering::Relaxed);
+            // On the heap, so that a customer who thinks takes little room.
+            Box::pin(Arc::clone(&self.generator).one(arrival, permit)).await;
+            due_ns = clock::now_ns() + clock::as_ns(self.think);
+        }
+    }
+}
+
+/// When a request was due, began and ended.
+struct Times {
+    scheduled_ns: u64,
+    started_ns: u64,
+    ended_ns: u64,
 }
 
 /// Who asked for what.
@@ -264,4 +422,14 @@ struct Identity {
     request_id: String,
     customer: i64,
     lines: Vec<crate::request::Line>,
+}
+
+impl From<Prepared> for Identity {
+    fn from(prepared: Prepared) -> Self {
+        Self {
+            request_id: prepared.request_id,
+            customer: prepared.customer,
+            lines: prepared.lines,
+        }
+    }
 }

@@ -14,6 +14,8 @@ use crate::error::{LoadError, nearest};
 pub enum Op {
     /// A page of the catalogue.
     Browse,
+    /// A large page of the catalogue, of 100 products: the answer of many packets.
+    Page,
     /// A search in the catalogue.
     Search,
     /// One product.
@@ -30,8 +32,9 @@ pub enum Op {
 
 impl Op {
     /// Every operation, in the order of reports.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Browse,
+        Self::Page,
         Self::Search,
         Self::View,
         Self::Login,
@@ -45,6 +48,7 @@ impl Op {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Browse => "browse",
+            Self::Page => "page",
             Self::Search => "search",
             Self::View => "view",
             Self::Login => "login",
@@ -61,6 +65,12 @@ impl Op {
             self,
             Self::Login | Self::Order | Self::History | Self::Quote
         )
+    }
+
+    /// Whether sending it twice does no harm, so that the load's own policy may repeat it: the reads.
+    #[must_use]
+    pub const fn is_idempotent(self) -> bool {
+        !matches!(self, Self::Login | Self::Order)
     }
 
     /// Whether a request of this kind names products.
@@ -103,8 +113,29 @@ impl<'de> Deserialize<'de> for Op {
     }
 }
 
-/// Mixes with a name that is not just an operation's.
-const NAMED: [(&str, &[(Op, f64)]); 2] = [
+/// Mixes with a name that is not just an operation's (so `browsing`, because `browse` is one). Their
+/// weights are judgements, not measurements of anybody's shop; docs/LOAD.md argues them.
+const NAMED: [(&str, &[(Op, f64)]); 5] = [
+    (
+        // Visitors without an account, who only look.
+        "browsing",
+        &[(Op::Browse, 0.45), (Op::Search, 0.20), (Op::View, 0.35)],
+    ),
+    (
+        // Customers who come back: they log in, look after their orders, and look round a little.
+        "returning",
+        &[
+            (Op::Login, 0.15),
+            (Op::History, 0.35),
+            (Op::View, 0.30),
+            (Op::Browse, 0.20),
+        ],
+    ),
+    (
+        // Everybody logs in at once, as after an outage that ended all sessions.
+        "login-storm",
+        &[(Op::Login, 0.85), (Op::History, 0.10), (Op::Browse, 0.05)],
+    ),
     (
         // A visitor's day: mostly looking, now and then an order.
         "shopping",
@@ -136,7 +167,8 @@ const NAMED: [(&str, &[(Op, f64)]); 2] = [
 pub struct Mix(Vec<(Op, f64)>);
 
 impl Mix {
-    /// The mix of this name: an operation's (that operation alone), `shopping` or `checkout`.
+    /// The mix of this name: an operation's (that operation alone), or one of `browsing`,
+    /// `returning`, `login-storm`, `shopping` and `checkout`.
     ///
     /// # Errors
     /// [`LoadError::UnknownMix`], with the nearest name there is.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::header::RETRY_AFTER;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,7 +20,8 @@ pub enum Outcome {
     Ok,
     /// 2xx answered by a fallback (header `x-degraded`).
     Degraded,
-    /// 429, or a 503 by refusal (code `service_unavailable`: a breaker, or overload).
+    /// 429, or a 503 by refusal (code `service_unavailable`: a breaker, or overload), or refused by
+    /// the load's own policy.
     Rejected,
     /// The rest, a missing or broken answer included.
     Failed,
@@ -81,19 +83,20 @@ pub struct Record {
     /// What was ordered or quoted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<Line>,
-    /// The stream it belongs to: its name, or its number from 0.
+    /// Its stream: the name, or the place in the plan ([`crate::Plan::stream_name`]).
     #[serde(default)]
     pub stream: String,
-    /// The `x-request-priority` that it was sent with.
+    /// The stream's priority, as it was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<String>,
-    /// Whether a 429 or 503 said when to come back.
+    /// Whether the final answer was a 429 or 503 that said when to come back.
     #[serde(default)]
     pub retry_after: bool,
-    /// Attempts that were made for it.
+    /// Attempts begun, by the policy of the load's own slot; one without a policy, 0 if it was never
+    /// begun.
     #[serde(default)]
     pub attempts: u32,
-    /// Bytes of the answer's body.
+    /// Bytes of the final answer's body.
     #[serde(default)]
     pub bytes: u64,
 }
@@ -140,21 +143,35 @@ pub struct Judgement {
     pub error: Option<String>,
     /// See [`Record::sent`].
     pub sent: bool,
+    /// See [`Record::retry_after`].
+    pub retry_after: bool,
+    /// See [`Record::bytes`].
+    pub bytes: u64,
 }
 
 impl Judgement {
     /// A request without a (whole) answer.
     pub(crate) fn failed(status: u16, error: impl Into<String>, sent: bool) -> Self {
-        let outcome = Outcome::Failed;
-        let error = Some(error.into());
+        Self::without_answer(status, Outcome::Failed, error.into(), sent)
+    }
+
+    /// A request that the load's own policy refused to make.
+    pub(crate) fn refused(reason: resilience::Reason, sent: bool) -> Self {
+        let error = format!("refused: {}", reason.as_str());
+        Self::without_answer(0, Outcome::Rejected, error, sent)
+    }
+
+    fn without_answer(status: u16, outcome: Outcome, error: String, sent: bool) -> Self {
         Self {
             status,
             outcome,
             code: None,
             order_id: None,
             degraded: false,
-            error,
+            error: Some(error),
             sent,
+            retry_after: false,
+            bytes: 0,
         }
     }
 }
@@ -186,6 +203,8 @@ fn success(op: Op, answer: &Answer) -> Judgement {
         degraded,
         error: None,
         sent: true,
+        retry_after: false,
+        bytes: answer.body.len() as u64,
     };
     if op == Op::Order {
         let body = serde_json::from_slice::<Value>(&answer.body).ok();
@@ -221,6 +240,8 @@ fn refusal(op: Op, answer: &Answer) -> Judgement {
         degraded: false,
         error: None,
         sent: true,
+        retry_after: matches!(status, 429 | 503) && answer.headers.contains_key(RETRY_AFTER),
+        bytes: answer.body.len() as u64,
     }
 }
 
@@ -323,6 +344,22 @@ mod tests {
     }
 
     #[test]
+    fn being_told_when_to_come_back_is_noted() {
+        let with = |status, header: Option<&'static str>| {
+            let mut answer = answer(status, false, "no").unwrap();
+            if let Some(value) = header {
+                let value = HeaderValue::from_static(value);
+                answer.headers.insert(RETRY_AFTER, value);
+            }
+            let judged = judge(Op::View, &Ok(answer));
+            assert_eq!(judged.bytes, 2);
+            judged.retry_after
+        };
+        assert!(with(429, Some("1")) && with(503, Some("30")));
+        assert!(!with(503, None) && !with(502, Some("1")) && !with(200, Some("1")));
+    }
+
+    #[test]
     fn a_missing_answer_is_a_failure_and_tells_whether_it_was_sent() {
         let table = [
             (
@@ -389,11 +426,11 @@ mod tests {
             sent: judged.sent,
             customer: 1,
             lines: Vec::new(),
-            stream: String::new(),
+            stream: "0".to_owned(),
             priority: None,
-            retry_after: false,
+            retry_after: judged.retry_after,
             attempts: 1,
-            bytes: 0,
+            bytes: judged.bytes,
         }
     }
 

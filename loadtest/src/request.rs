@@ -1,5 +1,6 @@
 //! What request an arrival makes: a pure function of seed and index.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,13 +9,21 @@ use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 
+use crate::client::{Answer, Interrupted};
 use crate::draw::{Draws, Purpose};
 use crate::error::LoadError;
 use crate::mix::Op;
+use crate::people::{People, Population, secret};
+use crate::plan::Plan;
+use crate::record::{Judgement, judge};
+use crate::schedule::Arrival;
+use crate::stream::Stream;
 use crate::target::LoadTarget;
+use crate::template::{self, Plain};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LAB_TOKEN: HeaderName = HeaderName::from_static("x-lab-token");
+const PRIORITY: HeaderName = HeaderName::from_static(resilience::priority::HEADER);
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What people search for: words of the sample catalogue, beginnings of words, and one that finds
@@ -24,6 +33,8 @@ const WORDS: [&str; 8] = [
 ];
 /// Products on a page of the catalogue, as the contract says.
 const PAGE_SIZE: usize = 20;
+/// Products on a large page, the most that the contract allows.
+const LARGE_PAGE: usize = 100;
 /// How far people leaf through the catalogue.
 const PAGES_READ: usize = 5;
 
@@ -41,6 +52,8 @@ pub struct Line {
 pub enum Action {
     /// A page of the catalogue, from 1.
     Browse(usize),
+    /// A large page of the catalogue, from 1.
+    Page(usize),
     /// A search for a word.
     Search(&'static str),
     /// The product with this id.
@@ -74,10 +87,8 @@ pub fn choose(seed: u64, index: u64, op: Op, customers: usize, products: &[i64])
     let mut draws = Draws::new(seed, Purpose::Request, index);
     let customer = draws.below(customers);
     let action = match op {
-        Op::Browse => {
-            let pages = products.len().div_ceil(PAGE_SIZE).clamp(1, PAGES_READ);
-            Action::Browse(1 + draws.below(pages))
-        }
+        Op::Browse => Action::Browse(page(&mut draws, products.len(), PAGE_SIZE)),
+        Op::Page => Action::Page(page(&mut draws, products.len(), LARGE_PAGE)),
         Op::Search => Action::Search(WORDS[draws.below(WORDS.len())]),
         Op::View => Action::View(products[draws.below(products.len())]),
         Op::Login => Action::Login,
@@ -89,6 +100,11 @@ pub fn choose(seed: u64, index: u64, op: Op, customers: usize, products: &[i64])
         customer: (customers > 0).then_some(customer),
         action,
     }
+}
+
+/// One of the pages that people read of so many products.
+fn page(draws: &mut Draws, products: usize, size: usize) -> usize {
+    1 + draws.below(products.div_ceil(size).clamp(1, PAGES_READ))
 }
 
 /// One or two different products, one to three units of each.
@@ -128,31 +144,41 @@ pub struct Prepared {
     pub customer: i64,
     /// What it orders or asks a quote for.
     pub lines: Vec<Line>,
+    /// The statuses of a good answer, on a system that isn't the shop; any 2xx if there are none.
+    pub expect: Option<Arc<[u16]>>,
+}
+
+impl Prepared {
+    /// Judges what came back.
+    pub(crate) fn judge(&self, op: Op, result: &Result<Answer, Interrupted>) -> Judgement {
+        match &self.expect {
+            None => judge(op, result),
+            Some(expect) => template::judge(expect, result),
+        }
+    }
 }
 
 /// Makes the requests of a run.
 #[derive(Debug)]
 pub struct Requests {
-    target: Arc<LoadTarget>,
     seed: u64,
+    run: String,
     base: String,
+    products: Vec<i64>,
     lab_token: Option<HeaderValue>,
-    visitors: Vec<Visitor>,
-}
-
-/// The headers that make a customer.
-#[derive(Debug)]
-struct Visitor {
-    authorization: HeaderValue,
-    address: HeaderValue,
+    /// Of each stream, by its place.
+    priorities: Vec<Option<HeaderValue>>,
+    people: Arc<Population>,
+    /// What the operations are on a system that isn't the shop.
+    plain: BTreeMap<Op, Plain>,
 }
 
 impl Requests {
-    /// Prepares what all requests share.
+    /// Prepares what all requests of `plan` share.
     ///
     /// # Errors
     /// [`LoadError::Invalid`] if a token can't travel in a header, or the base in a request.
-    pub fn new(target: Arc<LoadTarget>, seed: u64) -> Result<Self, LoadError> {
+    pub fn new(target: &LoadTarget, plan: &Plan) -> Result<Self, LoadError> {
         let base = target.base.as_str().trim_end_matches('/').to_owned();
         base.parse::<http::Uri>()
             .map_err(|e| LoadError::invalid("base", e.to_string()))?;
@@ -160,42 +186,52 @@ impl Requests {
             Some(token) => Some(secret(token, "lab_token")?),
             None => None,
         };
-        let visitors = target.customers.iter().enumerate().map(|(i, customer)| {
-            let field = format!("customers[{i}].access");
-            let authorization = secret(&format!("Bearer {}", customer.access), &field)?;
-            let address = HeaderValue::try_from(customer.address.to_string())
-                .map_err(|e| LoadError::invalid("address", e.to_string()))?;
-            Ok(Visitor {
-                authorization,
-                address,
-            })
+        let level = |stream: &Stream| {
+            let level = stream.priority.map(resilience::Priority::as_str);
+            level.map(HeaderValue::from_static)
+        };
+        let plain = target.requests.iter().map(|(op, template)| {
+            let plain = Plain::new(&base, template);
+            Ok((*op, plain.map_err(|e| e.inside(&format!("requests.{op}")))?))
         });
-        let visitors = visitors.collect::<Result<_, LoadError>>()?;
         Ok(Self {
-            target,
-            seed,
+            plain: plain.collect::<Result<_, LoadError>>()?,
+            seed: plan.seed,
+            run: target.run.clone(),
             base,
+            products: target.products.clone(),
             lab_token,
-            visitors,
+            priorities: plan.streams.iter().map(level).collect(),
+            people: Arc::new(Population::new(
+                &target.customers,
+                target.password.as_deref(),
+            )?),
         })
     }
 
-    /// The request of arrival `index`.
+    /// Whom requests are made for.
+    pub(crate) fn people(&self) -> Arc<Population> {
+        Arc::clone(&self.people)
+    }
+
+    /// The request of an arrival.
     ///
     /// # Errors
     /// [`LoadError::Invalid`] if it can't be put together, which the checks of [`Requests::new`]
     /// and [`LoadTarget::validate`] leave no way to.
-    pub fn prepare(&self, index: u64, op: Op) -> Result<Prepared, LoadError> {
-        let target = &self.target;
-        let choice = choose(
-            self.seed,
-            index,
-            op,
-            target.customers.len(),
-            &target.products,
-        );
-        let request_id = request_id(&target.run, self.seed, index);
-        let (method, path, body) = self.wire(&choice);
+    pub fn prepare(&self, arrival: &Arrival) -> Result<Prepared, LoadError> {
+        if let Some(plain) = self.plain.get(&arrival.op) {
+            return Ok(self.plain(plain, arrival));
+        }
+        let people = self.people.now();
+        let n = people.visitors.len();
+        let mut choice = choose(self.seed, arrival.index, arrival.op, n, &self.products);
+        if let (Some(own), Some(place)) = (arrival.customer, choice.customer.as_mut()) {
+            // Of a closed stream: always the same one.
+            *place = own % n;
+        }
+        let request_id = request_id(&self.run, self.seed, arrival.index);
+        let (method, path, body) = Self::wire(&choice, &people);
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
@@ -207,20 +243,21 @@ impl Requests {
         if let Some(token) = &self.lab_token {
             request = request.header(LAB_TOKEN, token);
         }
-        if let Some(visitor) = choice.customer.map(|place| &self.visitors[place]) {
+        if let Some(Some(level)) = self.priorities.get(arrival.stream) {
+            request = request.header(PRIORITY, level);
+        }
+        let visitor = choice.customer.map(|place| &people.visitors[place]);
+        if let Some(visitor) = visitor {
             if self.lab_token.is_some() {
                 request = request.header(FORWARDED_FOR, &visitor.address);
             }
-            if op.needs_customer() && op != Op::Login {
+            if arrival.op.needs_customer() && arrival.op != Op::Login {
                 request = request.header(AUTHORIZATION, &visitor.authorization);
             }
         }
         let request = request
             .body(Full::new(body.unwrap_or_default()))
             .map_err(|e| LoadError::invalid("request", e.to_string()))?;
-        let customer = choice
-            .customer
-            .map_or(0, |place| target.customers[place].user_id);
         let lines = match choice.action {
             Action::Order(lines) | Action::Quote(lines) => lines,
             _ => Vec::new(),
@@ -228,13 +265,34 @@ impl Requests {
         Ok(Prepared {
             request,
             request_id,
-            customer,
+            customer: visitor.map_or(0, |visitor| visitor.user_id),
             lines,
+            expect: None,
         })
     }
 
+    /// The request of a system that isn't the shop.
+    fn plain(&self, plain: &Plain, arrival: &Arrival) -> Prepared {
+        let request_id = request_id(&self.run, self.seed, arrival.index);
+        let mut request = plain.request();
+        // Letters, digits and hyphens alone: they travel in a header.
+        if let Ok(id) = HeaderValue::from_str(&request_id) {
+            request.headers_mut().insert(REQUEST_ID, id);
+        }
+        if let Some(Some(level)) = self.priorities.get(arrival.stream) {
+            request.headers_mut().insert(PRIORITY, level.clone());
+        }
+        Prepared {
+            request,
+            request_id,
+            customer: 0,
+            lines: Vec::new(),
+            expect: Some(plain.expect()),
+        }
+    }
+
     /// Method, path and body, as the contract writes them.
-    fn wire(&self, choice: &Choice) -> (Method, String, Option<Bytes>) {
+    fn wire(choice: &Choice, people: &People) -> (Method, String, Option<Bytes>) {
         let get = |path: String| (Method::GET, path, None);
         let post = |path: &str, body: &serde_json::Value| {
             (
@@ -245,6 +303,7 @@ impl Requests {
         };
         match &choice.action {
             Action::Browse(page) => get(format!("/api/products/?page={page}")),
+            Action::Page(page) => get(format!("/api/products/?page={page}&page_size={LARGE_PAGE}")),
             Action::Search(word) => get(format!("/api/products/?search={word}")),
             Action::View(id) => get(format!("/api/products/{id}/")),
             Action::History => get("/api/orders/".to_owned()),
@@ -257,10 +316,10 @@ impl Requests {
             }
             Action::Order(lines) => post("/api/orders/", &serde_json::json!({ "items": lines })),
             Action::Login => {
-                let customer = choice.customer.map(|place| &self.target.customers[place]);
+                let customer = choice.customer.map(|place| &people.visitors[place]);
                 let body = serde_json::json!({
                     "username": customer.map(|customer| &customer.username),
-                    "password": self.target.password,
+                    "password": people.password,
                 });
                 post("/api/token/", &body)
             }
@@ -268,18 +327,14 @@ impl Requests {
     }
 }
 
-fn secret(text: &str, field: &str) -> Result<HeaderValue, LoadError> {
-    let mut value = HeaderValue::from_str(text)
-        .map_err(|_| LoadError::invalid(field, "holds what can't travel in a header"))?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::HashSet;
+    use std::time::Duration;
 
+    use crate::mix::Mix;
+    use crate::stream::Arrivals;
     use crate::target::{Customer, customer_address};
     use proptest::prelude::*;
     use url::Url;
@@ -301,7 +356,32 @@ mod tests {
             run: "r1".to_owned(),
             ..LoadTarget::new(Url::parse("http://127.0.0.1:8080/shop/").unwrap())
         };
-        Requests::new(Arc::new(target), seed).unwrap()
+        Requests::new(&target, &plan(seed)).unwrap()
+    }
+
+    fn plan(seed: u64) -> Plan {
+        let streams = vec![
+            Stream::open(Mix::only(Op::View), 1.0, Arrivals::Poisson),
+            Stream::open(Mix::only(Op::View), 1.0, Arrivals::Poisson)
+                .with_priority(resilience::Priority::Sheddable),
+        ];
+        let (warm_up, duration) = (Duration::ZERO, Duration::from_secs(1));
+        Plan {
+            streams,
+            warm_up,
+            duration,
+            seed,
+        }
+    }
+
+    fn arrival(index: u64, op: Op) -> Arrival {
+        Arrival {
+            index,
+            stream: 0,
+            at: Duration::ZERO,
+            op,
+            customer: None,
+        }
     }
 
     /// Everything that goes over the wire.
@@ -323,8 +403,8 @@ mod tests {
         #[test]
         fn a_request_is_a_pure_function_of_seed_and_index(seed: u64, index: u64) {
             for op in Op::ALL {
-                let once = wire(requests(seed).prepare(index, op).unwrap());
-                prop_assert_eq!(&once, &wire(requests(seed).prepare(index, op).unwrap()));
+                let once = wire(requests(seed).prepare(&arrival(index, op)).unwrap());
+                prop_assert_eq!(&once, &wire(requests(seed).prepare(&arrival(index, op)).unwrap()));
                 let choice = choose(seed, index, op, 5, &PRODUCTS);
                 prop_assert_eq!(choice, choose(seed, index, op, 5, &PRODUCTS));
             }
@@ -392,7 +472,7 @@ mod tests {
     #[test]
     fn only_what_needs_an_account_carries_its_token() {
         for op in Op::ALL {
-            let prepared = requests(1).prepare(9, op).unwrap();
+            let prepared = requests(1).prepare(&arrival(9, op)).unwrap();
             let headers = prepared.request.headers();
             let bearer = matches!(op, Op::Order | Op::History | Op::Quote);
             assert_eq!(headers.contains_key(AUTHORIZATION), bearer, "{op}");
@@ -406,10 +486,36 @@ mod tests {
             assert!(prepared.request.uri().path().starts_with("/shop/api/"));
         }
         let bare = LoadTarget::new(Url::parse("http://127.0.0.1").unwrap());
-        let requests = Requests::new(Arc::new(bare), 1).unwrap();
-        let prepared = requests.prepare(0, Op::Browse).unwrap();
+        let requests = Requests::new(&bare, &plan(1)).unwrap();
+        let prepared = requests.prepare(&arrival(0, Op::Browse)).unwrap();
         assert!(!prepared.request.headers().contains_key(&FORWARDED_FOR));
         assert_eq!(prepared.customer, 0);
+    }
+
+    #[test]
+    fn a_closed_streams_customer_is_always_the_same_one() {
+        for (index, own, user) in [(5, 3, 103), (6, 3, 103), (7, 8, 103), (8, 0, 100)] {
+            let arrival = Arrival {
+                customer: Some(own),
+                ..arrival(index, Op::Order)
+            };
+            let prepared = requests(1).prepare(&arrival).unwrap();
+            assert_eq!(prepared.customer, user);
+            let address = customer_address(user as usize - 100).to_string();
+            assert_eq!(prepared.request.headers()[&FORWARDED_FOR], address);
+        }
+    }
+
+    #[test]
+    fn a_streams_priority_travels() {
+        let second = Arrival {
+            stream: 1,
+            ..arrival(0, Op::View)
+        };
+        let prepared = requests(1).prepare(&second).unwrap();
+        assert_eq!(prepared.request.headers()[&PRIORITY], "sheddable");
+        let first = requests(1).prepare(&arrival(0, Op::View)).unwrap();
+        assert!(!first.request.headers().contains_key(&PRIORITY));
     }
 
     #[test]
@@ -419,6 +525,6 @@ mod tests {
             lab_token: Some("a\nb".to_owned()),
             ..LoadTarget::new(base)
         };
-        assert!(Requests::new(Arc::new(target), 1).is_err());
+        assert!(Requests::new(&target, &plan(1)).is_err());
     }
 }

@@ -22,15 +22,6 @@ const LEAD: Duration = Duration::from_millis(100);
 /// Records that wait to be counted; a second or more of any load that one process can make.
 const QUEUE: usize = 16_384;
 
-/// What to run.
-#[derive(Clone, Debug)]
-pub struct LoadOptions {
-    /// The arrivals.
-    pub plan: Plan,
-    /// So much at the beginning is sent but not counted: connections open, caches fill.
-    pub warm_up: Duration,
-}
-
 /// The state of a running load, told once a second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
@@ -53,10 +44,10 @@ pub struct Progress {
 /// Runs a load to its end, or until `stop`; then what was measured so far is reported, as void.
 ///
 /// # Errors
-/// [`LoadError::Invalid`] if the plan or target can't be run, a warm-up leaves nothing to measure,
-/// or the customers' tokens end before the plan does.
+/// [`LoadError::Invalid`] if the plan or target can't be run, or the customers' tokens end before the
+/// plan does and the target has no [renewal](LoadTarget::renewal).
 pub async fn run_load<F>(
-    options: &LoadOptions,
+    plan: &Plan,
     target: LoadTarget,
     stop: CancellationToken,
     mut progress: F,
@@ -64,8 +55,7 @@ pub async fn run_load<F>(
 where
     F: FnMut(&Progress) + Send,
 {
-    let LoadOptions { plan, warm_up } = options;
-    check(plan, *warm_up, &target)?;
+    check(plan, &target)?;
     let start_ns = clock::now_ns() + clock::as_ns(LEAD);
     let started = SystemTime::now() + LEAD;
     let stop = stop.child_token();
@@ -77,7 +67,7 @@ where
         async move { generator::run(&plan, target, sink, start_ns, stop).await }
     });
 
-    let mut counter = Counter::new(start_ns, start_ns + clock::as_ns(*warm_up), plan.duration);
+    let mut counter = Counter::new(plan, start_ns);
     let second = Duration::from_secs(1);
     let mut ticks = tokio::time::interval_at(Instant::now() + LEAD + second, second);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -93,17 +83,14 @@ where
     let stats = running
         .await
         .map_err(|e| LoadError::Task(e.to_string()))??;
-    Ok(counter.summary(plan, *warm_up, started, stats))
+    Ok(counter.summary(plan, started, stats))
 }
 
-fn check(plan: &Plan, warm_up: Duration, target: &LoadTarget) -> Result<(), LoadError> {
+fn check(plan: &Plan, target: &LoadTarget) -> Result<(), LoadError> {
     plan.validate()?;
     target.validate(plan)?;
-    if warm_up >= plan.duration {
-        return Err(LoadError::invalid(
-            "warm_up",
-            "leaves nothing of the duration to measure",
-        ));
+    if target.renewal.is_some() {
+        return Ok(());
     }
     let left = target
         .tokens_end()
@@ -125,6 +112,7 @@ struct Counter {
     duration: Duration,
     total: Tally,
     ops: BTreeMap<Op, Tally>,
+    streams: BTreeMap<String, Tally>,
     finished: u64,
     rejected: u64,
     failed: u64,
@@ -134,13 +122,14 @@ struct Counter {
 }
 
 impl Counter {
-    fn new(start_ns: u64, measured_from_ns: u64, duration: Duration) -> Self {
+    fn new(plan: &Plan, start_ns: u64) -> Self {
         Self {
             start_ns,
-            measured_from_ns,
-            duration,
+            measured_from_ns: start_ns + clock::as_ns(plan.warm_up),
+            duration: plan.duration,
             total: Tally::default(),
             ops: BTreeMap::new(),
+            streams: BTreeMap::new(),
             finished: 0,
             rejected: 0,
             failed: 0,
@@ -154,6 +143,13 @@ impl Counter {
         if record.scheduled_ns >= self.measured_from_ns {
             self.total.add(record);
             self.ops.entry(record.op).or_default().add(record);
+            match self.streams.get_mut(&record.stream) {
+                Some(tally) => tally.add(record),
+                None => {
+                    let tally = self.streams.entry(record.stream.clone());
+                    tally.or_default().add(record);
+                }
+            }
         }
     }
 
@@ -180,13 +176,7 @@ impl Counter {
         }
     }
 
-    fn summary(
-        self,
-        plan: &Plan,
-        warm_up: Duration,
-        started: SystemTime,
-        stats: RunStats,
-    ) -> Summary {
+    fn summary(self, plan: &Plan, started: SystemTime, stats: RunStats) -> Summary {
         // A run that was stopped has measured no longer than it lasted.
         let lasted = Duration::from_nanos(stats.wall_ns);
         let end = if stats.stopped {
@@ -194,7 +184,7 @@ impl Counter {
         } else {
             plan.duration
         };
-        let measured = end.saturating_sub(warm_up);
+        let measured = end.saturating_sub(plan.warm_up);
         let unix = started
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
@@ -203,13 +193,18 @@ impl Counter {
             schema_version: 1,
             plan: plan.clone(),
             started_unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
-            warm_up_s: warm_up.as_secs_f64(),
+            warm_up_s: plan.warm_up.as_secs_f64(),
             measured_s: measured.as_secs_f64(),
             total: self.total.figures(measured),
             ops: self
                 .ops
                 .iter()
                 .map(|(op, tally)| (*op, tally.figures(measured)))
+                .collect(),
+            streams: self
+                .streams
+                .into_iter()
+                .map(|(name, tally)| (name, tally.figures(measured)))
                 .collect(),
             void: stats.void_reason(cores),
             generator: stats,

@@ -19,8 +19,9 @@ pub struct RunStats {
     pub generator_full: u64,
     /// Records that nobody took in time.
     pub dropped_records: u64,
-    /// The most requests under way at once.
-    pub max_in_flight: usize,
+    /// The most requests under way at once, as a customer counts: a request with several attempts,
+    /// and the waits between them, is one.
+    pub in_flight_max: usize,
     /// Started − scheduled of every request that was sent.
     pub lateness: Histogram,
     /// CPU time of this process during the run, in nanoseconds.
@@ -29,6 +30,9 @@ pub struct RunStats {
     pub wall_ns: u64,
     /// Whether it was stopped before its plan was done.
     pub stopped: bool,
+    /// Why the customers' tokens could not be renewed; none if they were, or lived long enough.
+    #[serde(default)]
+    pub not_renewed: Option<String>,
 }
 
 impl RunStats {
@@ -56,11 +60,14 @@ impl RunStats {
         if self.generator_full > 0 {
             return Some(format!(
                 "{} arrivals were not sent: {} requests were under way already",
-                self.generator_full, self.max_in_flight
+                self.generator_full, self.in_flight_max
             ));
         }
         if self.dropped_records > 0 {
             return Some(format!("{} records were lost", self.dropped_records));
+        }
+        if let Some(why) = &self.not_renewed {
+            return Some(format!("the customers' tokens were not renewed: {why}"));
         }
         let late = self.lateness.quantile(0.99).unwrap_or_default();
         if late > Self::MAX_LATENESS {
@@ -94,11 +101,12 @@ mod tests {
             completed: 1_000,
             generator_full: 0,
             dropped_records: 0,
-            max_in_flight: 9,
+            in_flight_max: 9,
             lateness,
             cpu_ns: 400_000_000,
             wall_ns: 1_000_000_000,
             stopped: false,
+            not_renewed: None,
         }
     }
 
@@ -126,6 +134,13 @@ mod tests {
                 ..good()
             })
             .contains("2 records")
+        );
+        assert!(
+            reason(RunStats {
+                not_renewed: Some("no answer".to_owned()),
+                ..good()
+            })
+            .contains("not renewed: no answer")
         );
         assert!(
             reason(RunStats {

@@ -1,16 +1,22 @@
 //! Where the load goes, and on whose behalf.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use resilience::Policy;
+use resilience::observe::{Fanout, Observer};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::error::LoadError;
+use crate::fixtures::Renewal;
 use crate::mix::Op;
 use crate::plan::Plan;
+use crate::template::Template;
 
 /// A virtual customer: an account and an address of its own, so that rate limits by either see many
 /// customers, as they would.
@@ -83,6 +89,18 @@ pub struct LoadTarget {
     /// What request ids begin with; empty for none. Arms to be compared pairwise share it, because
     /// fates are decided by request id.
     pub run: String,
+    /// Policies of the slot `load`, with their weights, as [`SlotSpec::resolve`] gives them: each
+    /// request is then a logical call through a [`resilience::Slot`] with link and service `load`.
+    /// Empty (the usual): one attempt, bounded by `request_timeout` alone, and nothing to observe.
+    ///
+    /// [`SlotSpec::resolve`]: resilience::SlotSpec::resolve
+    pub policies: Vec<(u32, Policy)>,
+    /// Hears what those policies decide.
+    pub observer: Arc<dyn Observer>,
+    /// How customers with fresh tokens are had, for loads that last longer than tokens live.
+    pub renewal: Option<Renewal>,
+    /// What each operation is on a system that isn't the shop; empty for the shop.
+    pub requests: BTreeMap<Op, Template>,
 }
 
 impl std::fmt::Debug for LoadTarget {
@@ -117,6 +135,10 @@ impl LoadTarget {
             request_timeout: Self::REQUEST_TIMEOUT,
             max_in_flight: Self::MAX_IN_FLIGHT,
             run: String::new(),
+            policies: Vec::new(),
+            observer: Arc::new(Fanout::default()),
+            renewal: None,
+            requests: BTreeMap::new(),
         }
     }
 
@@ -130,6 +152,13 @@ impl LoadTarget {
         if self.base.scheme() != "http" || !self.base.has_host() {
             return missing("base", format!("{} is not an http:// address", self.base));
         }
+        if !self.requests.is_empty() {
+            // No shop: nobody is needed and nothing is bought.
+            return match ops().find(|op| !self.requests.contains_key(op)) {
+                Some(op) => missing("requests", format!("the target has no request for `{op}`")),
+                None => self.bounds(),
+            };
+        }
         if let Some(op) = ops().find(|op| op.needs_customer() && self.customers.is_empty()) {
             return missing("customers", format!("`{op}` needs at least one"));
         }
@@ -139,6 +168,11 @@ impl LoadTarget {
         if self.password.is_none() && ops().any(|op| op == Op::Login) {
             return missing("password", "`login` needs it".to_owned());
         }
+        self.bounds()
+    }
+
+    fn bounds(&self) -> Result<(), LoadError> {
+        let missing = |field: &str, message: String| Err(LoadError::invalid(field, message));
         if self.request_timeout.is_zero() || self.max_in_flight == 0 {
             return missing(
                 "request_timeout, max_in_flight",
@@ -164,7 +198,7 @@ impl LoadTarget {
 mod tests {
     use super::*;
     use crate::mix::Mix;
-    use crate::plan::Arrivals;
+    use crate::stream::Arrivals;
 
     fn customer(access: &str) -> Customer {
         let username = "c".to_owned();

@@ -45,7 +45,7 @@ async fn a_target_that_answers_nothing_delays_no_arrival() {
         (
             stats.generator_full,
             stats.dropped_records,
-            stats.max_in_flight
+            stats.in_flight_max
         ),
         (0, 0, 300)
     );
@@ -103,7 +103,7 @@ async fn what_exceeds_the_bound_is_told_and_makes_the_run_void() {
         (stats.planned, stats.sent, stats.generator_full),
         (50, 10, 40)
     );
-    assert_eq!(stats.max_in_flight, 10);
+    assert_eq!(stats.in_flight_max, 10);
     assert!(stats.void_reason(2).unwrap().contains("40 arrivals"));
     assert_eq!(drain(records).await.len(), 10);
 }

@@ -15,16 +15,9 @@ use common::{Shop, plan};
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use loadtest::fixtures::{FixtureSpec, Fixtures};
 use loadtest::report::{self, Summary};
-use loadtest::session::{LoadOptions, run_load};
-use loadtest::{Histogram, LoadError, LoadTarget, Op};
+use loadtest::session::run_load;
+use loadtest::{Histogram, LoadError, LoadTarget, Op, Plan};
 use tokio_util::sync::CancellationToken;
-
-fn options(mix: &str, n: u32) -> LoadOptions {
-    LoadOptions {
-        plan: plan(mix, n, 1),
-        warm_up: Duration::ZERO,
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_load_ends_in_a_table_a_json_and_an_hdr_log() {
@@ -35,18 +28,13 @@ async fn a_load_ends_in_a_table_a_json_and_an_hdr_log() {
         _ => "{}".into_response(),
     });
     let shop = shop.await;
-    let mut options = options("checkout", 100);
-    options.plan.duration = Duration::from_secs(2);
-    options.warm_up = Duration::from_secs(1);
+    let mut plan = plan("checkout", 100, 1);
+    plan.duration = Duration::from_secs(2);
+    plan.warm_up = Duration::from_secs(1);
     let mut reports = Vec::new();
-    let summary = run_load(
-        &options,
-        shop.target(),
-        CancellationToken::new(),
-        |progress| {
-            reports.push(progress.clone());
-        },
-    );
+    let summary = run_load(&plan, shop.target(), CancellationToken::new(), |progress| {
+        reports.push(progress.clone());
+    });
     let summary = summary.await.unwrap();
 
     assert_eq!(
@@ -130,8 +118,8 @@ fn hdr_log_holds_what_was_measured(log: &[u8], summary: &Summary) {
 #[tokio::test]
 async fn a_report_that_cannot_be_written_names_the_file() {
     let shop = Shop::open(|_| "{}".into_response()).await;
-    let options = options("view", 5);
-    let running = run_load(&options, shop.target(), CancellationToken::new(), |_| ());
+    let plan = plan("view", 5, 1);
+    let running = run_load(&plan, shop.target(), CancellationToken::new(), |_| ());
     let summary = running.await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
@@ -146,10 +134,10 @@ async fn a_report_that_cannot_be_written_names_the_file() {
 #[tokio::test]
 async fn a_stopped_load_still_reports_and_is_void() {
     let shop = Shop::open(|_| "{}".into_response()).await;
-    let mut options = options("browse", 50);
-    options.plan.duration = Duration::from_secs(3_600);
+    let mut plan = plan("browse", 50, 1);
+    plan.duration = Duration::from_secs(3_600);
     let stop = CancellationToken::new();
-    let running = run_load(&options, shop.target(), stop.clone(), |_| ());
+    let running = run_load(&plan, shop.target(), stop.clone(), |_| ());
     let stopping = async {
         shop.arrived(10).await;
         stop.cancel();
@@ -164,8 +152,8 @@ async fn a_stopped_load_still_reports_and_is_void() {
 #[tokio::test]
 async fn what_cannot_be_run_is_refused_before_it_starts() {
     let shop = Shop::open(|_| "{}".into_response()).await;
-    let refused = async |options: LoadOptions, target: LoadTarget| match run_load(
-        &options,
+    let refused = async |plan: Plan, target: LoadTarget| match run_load(
+        &plan,
         target,
         CancellationToken::new(),
         |_| (),
@@ -175,18 +163,18 @@ async fn what_cannot_be_run_is_refused_before_it_starts() {
         Err(LoadError::Invalid { field, .. }) => field,
         other => panic!("{other:?}"),
     };
-    let long = LoadOptions {
+    let long = Plan {
         warm_up: Duration::from_secs(1),
-        ..options("browse", 5)
+        ..plan("browse", 5, 1)
     };
     assert_eq!(refused(long, shop.target()).await, "warm_up");
     let mut nobody = shop.target();
     nobody.customers.clear();
-    assert_eq!(refused(options("order", 5), nobody).await, "customers");
+    assert_eq!(refused(plan("order", 5, 1), nobody).await, "customers");
     let mut expired = shop.target();
     // {"exp":1}: a token that ended in 1970.
     expired.customers[3].access = "e30.eyJleHAiOjF9.x".to_owned();
-    assert_eq!(refused(options("order", 5), expired).await, "duration");
+    assert_eq!(refused(plan("order", 5, 1), expired).await, "duration");
     assert!(shop.seen.lock().await.is_empty(), "nothing was sent");
 }
 

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use common::{Seen, Shop, drain, plan};
 use http_body_util::Full;
 use loadtest::client::{HttpClient, TransportError};
-use loadtest::{LoadTarget, Op, Outcome, Record, clock, run};
+use loadtest::{LoadTarget, Op, Outcome, Priority, Record, clock, run};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -113,6 +113,7 @@ fn check(op: Op, request: &Seen, record: &Record, customer: usize) {
                 ("GET", "/api/products/?page=1" | "/api/products/?page=2")
             ));
         }
+        Op::Page => assert_eq!(call, ("GET", "/api/products/?page=1&page_size=100")),
         Op::Search => assert!(request.uri.starts_with("/api/products/?search=")),
         Op::View => {
             let id = request
@@ -197,9 +198,42 @@ async fn refusals_and_degraded_answers_are_told_apart() {
     for record in load(shop.target(), "order", 5, 1).await {
         assert_eq!((record.outcome, record.status), (Outcome::Rejected, 503));
         assert_eq!(record.code.as_deref(), Some("service_unavailable"));
+        assert!(record.retry_after && record.bytes > 50);
     }
     for record in load(shop.target(), "view", 5, 1).await {
         assert_eq!((record.outcome, record.degraded), (Outcome::Degraded, true));
+        assert_eq!(
+            (record.retry_after, record.bytes, record.attempts),
+            (false, 2, 1)
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_tell_their_name_and_send_their_priority() {
+    let shop = Shop::open(|_| "{}".into_response()).await;
+    let mut plan = plan("view", 10, 1);
+    let first = plan.streams[0].clone();
+    let second = first.clone().named("vital");
+    plan.streams
+        .push(second.with_priority(Priority::CriticalPlus));
+    let (sink, records) = mpsc::channel(100);
+    let (target, start) = (shop.target(), clock::now_ns() + 20_000_000);
+    run(&plan, target, sink, start, CancellationToken::new())
+        .await
+        .unwrap();
+    let records = drain(records).await;
+    let seen = shop.seen.lock().await;
+    let level = |id: &str| {
+        let request = seen.iter().find(|r| r.header("x-request-id") == Some(id));
+        request.unwrap().header("x-request-priority")
+    };
+    let of = |stream: &str| records.iter().filter(|r| r.stream == stream).count();
+    assert_eq!((of("0"), of("vital")), (10, 10));
+    for record in &records {
+        let expected = (record.stream == "vital").then_some("critical-plus");
+        assert_eq!(record.priority.as_deref(), expected);
+        assert_eq!(level(&record.request_id), expected);
     }
 }
 

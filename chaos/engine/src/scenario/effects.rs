@@ -52,7 +52,9 @@ fn effect(c: &mut Collector<'_>, t: &mut Table<'_, '_>, link: Option<&str>) -> O
     if let Some(second) = found.next() {
         let span = t.raw(second).map_or_else(|| t.span(), Spanned::span);
         // Asked for, so that it isn't called unknown on top.
-        NAMES.iter().for_each(|name| drop(t.raw(name)));
+        for name in NAMES {
+            t.raw(name);
+        }
         c.error(span, format!("one action is enough: `{name}` or `{second}`"));
         return None;
     }

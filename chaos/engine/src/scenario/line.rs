@@ -21,6 +21,8 @@ pub(super) struct Line {
     pub(super) windows: Vec<At<Window>>,
     /// Faults with the links that their callers see.
     pub(super) names: Vec<(String, String)>,
+    /// Conditions with theirs.
+    pub(super) met: Vec<(String, String)>,
 }
 
 pub(super) fn read(c: &mut Collector<'_>, root: &mut Table<'_, '_>, places: &Place<'_>) -> Line {
@@ -30,9 +32,15 @@ pub(super) fn read(c: &mut Collector<'_>, root: &mut Table<'_, '_>, places: &Pla
         faults: Vec::new(),
         windows: Vec::new(),
         names: Vec::new(),
+        met: Vec::new(),
     };
     for t in root.tables(c, "condition") {
-        line.conditions.extend(condition(c, t, places, &mut seen));
+        let first = seen.len();
+        let condition = condition(c, t, places, &mut seen);
+        let name = seen.get(first).cloned();
+        let link = condition.as_ref().map(|f| f.value.link.clone());
+        line.met.extend(name.into_iter().flat_map(|name| meets(name, link.as_deref())));
+        line.conditions.extend(condition);
     }
     for t in root.tables(c, "timeline") {
         let first = seen.len();

@@ -10,7 +10,7 @@ use super::actions::Place;
 use super::known::{LINKS, MAX_REPLICAS, PARTS};
 use super::line::{self, Spans, fits};
 use super::read::{At, Table, number};
-use super::{Arm, Fixtures, Scenario, Schedule, arms, load, quick};
+use super::{Fixtures, Scenario, Schedule, arms, load, quick};
 use crate::checks::{self, Check};
 use crate::diagnostics::{Collector, Diagnostics, Severity};
 
@@ -75,12 +75,20 @@ fn read(c: &mut Collector<'_>, document: &Spanned<DeTable<'_>>) -> Option<Scenar
         .need_table(c, "arms")
         .map(|t| arms::read(c, &t))
         .unwrap_or_default();
-    let checks = read_checks(c, &mut root, &arms, line.names.clone());
+    let streams = load.iter().flat_map(|l| &l.streams);
+    let names = checks::Names {
+        arms: arms.iter().map(|a| a.name.clone()).collect(),
+        faults: line.names.clone(),
+        conditions: line.met.clone(),
+        windows: line.windows.iter().map(|w| w.value.name.clone()).collect(),
+        streams: streams.filter_map(|s| s.name.clone()).collect(),
+    };
+    let checks = read_checks(c, &mut root, &names);
     let spans = Spans {
         faults: line.faults.iter().map(|f| f.span.clone()).collect(),
         windows: line.windows.iter().map(|w| w.span.clone()).collect(),
     };
-    let names = line.names.clone();
+    let faults = line.names;
     let full = load.map(|l| Schedule {
         repeats,
         warm_up: l.warm_up,
@@ -92,7 +100,7 @@ fn read(c: &mut Collector<'_>, document: &Spanned<DeTable<'_>>) -> Option<Scenar
         windows: values(line.windows),
     });
     let quick = match (&full, root.table(c, "quick")) {
-        (Some(full), Some(t)) => Some(quick::read(c, full, &names, t)),
+        (Some(full), Some(t)) => Some(quick::read(c, full, &faults, t)),
         _ => None,
     };
     if let Some(full) = &full {
@@ -192,13 +200,8 @@ pub(super) fn repeats(c: &mut Collector<'_>, t: &mut Table<'_, '_>) -> Option<u3
 fn read_checks(
     c: &mut Collector<'_>,
     root: &mut Table<'_, '_>,
-    arms: &[Arm],
-    faults: Vec<(String, String)>,
+    names: &checks::Names,
 ) -> Vec<Check> {
-    let names = checks::Names {
-        arms: arms.iter().map(|a| a.name.clone()).collect(),
-        faults,
-    };
     let mut seen = HashSet::new();
     let mut found = Vec::new();
     let tables = root.tables(c, "check");
@@ -206,7 +209,7 @@ fn read_checks(
         c.error(root.span(), "a scenario needs at least one [[check]]");
     }
     for t in tables {
-        found.extend(read_check(c, t, &names, &mut seen));
+        found.extend(read_check(c, t, names, &mut seen));
     }
     found
 }

@@ -12,7 +12,8 @@ pub trait Processes: Send + Sync {
     /// The parts there are, replicas each on its own.
     fn parts(&self) -> Vec<String>;
 
-    /// The process ids of those that run now; a part that is started again has another.
+    /// Their process ids as they are now, by the same names; parts that don't run are
+    /// left out.
     fn pids(&self) -> BTreeMap<String, u32>;
 
     /// SIGKILL; returns when the process has gone.
