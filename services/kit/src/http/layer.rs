@@ -180,6 +180,7 @@ fn context(rules: &Rules, request: &Request) -> Ctx {
         },
         client: client(request),
         trusted,
+        user: None,
         origin: origin(headers).into(),
     }
 }
