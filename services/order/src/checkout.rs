@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use kit::Ctx;
+use kit::{Ctx, lab::faults};
 use resilience::deadline::Deadline;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
@@ -117,8 +117,8 @@ impl Checkout {
         };
         let (reply, answer) = oneshot::channel();
         let (this, ctx) = (self.clone(), ctx.clone());
-        self.tasks
-            .spawn(async move { this.finish(&ctx, draft, reply).await }.in_current_span());
+        let work = async move { this.finish(&ctx, draft, reply).await };
+        self.tasks.spawn(faults::carry(work).in_current_span());
         answer.await.map_err(|_| OrderError::TaskLost)?
     }
 

@@ -54,9 +54,9 @@ impl Service for App {
     }
 
     async fn start(config: Config) -> anyhow::Result<Running> {
-        let db = open(&config).await?;
-        let store = store(&config, &db);
         let slots = Slots::new(&config.common);
+        let db = slots.database(open(&config).await?);
+        let store = store(&config, &db);
         let user_link = link(&config, slots.client("order-user", "user"), Peer::User)?;
         let product_link = link(
             &config,

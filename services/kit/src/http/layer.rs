@@ -142,6 +142,7 @@ fn span(route: &str, method: &'static str, ctx: &Ctx, headers: &HeaderMap) -> tr
         http.request.method = method,
         http.route = route,
         http.response.status_code = tracing::field::Empty,
+        lab.fault = tracing::field::Empty,
         request_id = &*ctx.request_id,
     );
     telemetry::adopt(&span, headers);
@@ -260,6 +261,7 @@ fn as_json(response: Response) -> Response {
         ),
     };
     let mut ours = error.into_response();
+    ours.extensions_mut().extend(response.extensions().clone());
     if let Some(allow) = response.headers().get(header::ALLOW) {
         ours.headers_mut().insert(header::ALLOW, allow.clone());
     }

@@ -12,7 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{ApiError, LabConfig};
 
-pub(crate) use door::admit;
+pub(crate) use door::{Door, admit, watches};
 pub(crate) use layer::priority;
 pub use layer::{DEADLINE, LAB_TOKEN, PRIORITY, REQUEST_ID};
 
