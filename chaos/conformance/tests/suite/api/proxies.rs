@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{BAD, Step, error, proxy, step};
+use super::{BAD, Step, error, proxy, step};
 
 pub fn script() -> Vec<Step> {
     let missing = |what: &str| error(400, &format!("missing required field: {what}"));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{BAD, Step, error, latency, proxy, step};
+use super::{BAD, Step, error, latency, proxy, step};
 
 pub fn script() -> Vec<Step> {
     let one = |upstream, enabled| proxy("a", upstream, enabled, json!([]));

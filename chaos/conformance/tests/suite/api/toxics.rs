@@ -1,8 +1,8 @@
 //! Toxics: making, seeing, changing, deleting them.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{BAD, Step, error, latency, proxy, step, timeout};
+use super::{BAD, Step, error, latency, proxy, step, timeout};
 
 pub fn script() -> Vec<Step> {
     let exists = error(409, "toxic already exists");
@@ -196,4 +196,53 @@ pub fn script() -> Vec<Step> {
         ),
         step("DELETE", "/proxies/none/toxics/t", "", 404, no_proxy),
     ]
+}
+
+/// A toxic of each type, without attributes and with one of them.
+pub fn types() -> Vec<Step> {
+    let shown = |kind: &str, attributes: Value| {
+        json!({ "name": format!("{kind}_downstream"), "type": kind, "stream": "downstream",
+                "toxicity": 1, "attributes": attributes })
+    };
+    let mut steps = vec![step(
+        "POST",
+        "/proxies",
+        r#"{"name":"p","listen":"127.0.0.1:0","upstream":"up:1"}"#,
+        201,
+        None,
+    )];
+    let types = [
+        ("bandwidth", json!({ "rate": 0 })),
+        ("latency", json!({ "latency": 0, "jitter": 0 })),
+        ("limit_data", json!({ "bytes": 0 })),
+        ("noop", json!({})),
+        ("reset_peer", json!({ "timeout": 0 })),
+        (
+            "slicer",
+            json!({ "average_size": 0, "size_variation": 0, "delay": 0 }),
+        ),
+        ("slow_close", json!({ "delay": 0 })),
+        ("timeout", json!({ "timeout": 0 })),
+    ];
+    for (kind, mut attributes) in types {
+        let add = format!(r#"{{"type":"{kind}"}}"#).leak();
+        let path = format!("/proxies/p/toxics/{kind}_downstream").leak();
+        steps.push(step(
+            "POST",
+            "/proxies/p/toxics",
+            add,
+            200,
+            shown(kind, attributes.clone()),
+        ));
+        let names = attributes.as_object_mut().expect("an object");
+        if let Some((name, value)) = names.iter_mut().next() {
+            let bad = format!(r#"{{"attributes":{{"{name}":"x"}}}}"#).leak();
+            steps.push(step("POST", path, bad, 400, error(400, BAD)));
+            *value = json!(7);
+            let change = format!(r#"{{"attributes":{{"{name}":7}}}}"#).leak();
+            steps.push(step("POST", path, change, 200, shown(kind, attributes)));
+        }
+        steps.push(step("DELETE", path, "", 204, None));
+    }
+    steps
 }

@@ -1,11 +1,8 @@
 //! Toxics on real connections, steered over the API.
-#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
-
-mod support;
 
 use std::io::ErrorKind;
 
-use support::{Lab, PATIENCE, echo, round_trip};
+use crate::support::{Lab, PATIENCE, echo, round_trip};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;

@@ -64,6 +64,29 @@ impl Lab {
         .await
     }
 
+    pub async fn put(&self, path: &str, body: &str) -> (u16, Value) {
+        let url = format!("http://{}{path}", self.api);
+        let request = self.http.put(url).body(body.to_owned());
+        read(request.send().await.unwrap()).await
+    }
+
+    pub async fn json(&self, path: &str) -> Value {
+        serde_json::from_str(&self.text(path).await).unwrap()
+    }
+
+    /// The event stream, from now on.
+    pub async fn events(&self) -> Events {
+        let url = format!("http://{}/faultline/events", self.api);
+        let response = self.http.get(url).send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], "application/x-ndjson");
+        let mut events = Events {
+            response,
+            buffer: Vec::new(),
+        };
+        assert_eq!(events.next().await.unwrap()["kind"], "hello");
+        events
+    }
+
     pub async fn delete(&self, path: &str) -> u16 {
         let url = format!("http://{}{path}", self.api);
         self.http
@@ -98,6 +121,37 @@ impl Lab {
     pub async fn toxic(&self, proxy: &str, body: &str) {
         let (status, answer) = self.post(&format!("/proxies/{proxy}/toxics"), body).await;
         assert_eq!(status, 200, "{answer}");
+    }
+}
+
+/// A reader of `/faultline/events`.
+pub struct Events {
+    response: reqwest::Response,
+    buffer: Vec<u8>,
+}
+
+impl Events {
+    /// The next event; `None` when the server ended the stream.
+    pub async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return Some(serde_json::from_slice(&line).unwrap());
+            }
+            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await;
+            self.buffer
+                .extend(chunk.expect("no event").unwrap().as_ref()?);
+        }
+    }
+
+    /// The next event of that kind; those before it are passed over.
+    pub async fn find(&mut self, kind: &str) -> Value {
+        loop {
+            let event = self.next().await.expect("the stream goes on");
+            if event["kind"] == kind {
+                return event;
+            }
+        }
     }
 }
 

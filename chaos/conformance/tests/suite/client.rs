@@ -3,18 +3,22 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use conformance::{Running, Upstream, connect, for_both};
+use conformance::{Running, Upstream, cases, connect, payload};
 use toxiproxy_rust::client::Client;
 use toxiproxy_rust::proxy::ProxyPack;
 
-for_both!(
-    populates_finds_and_lists,
-    sets_a_latency_and_takes_it_away,
-    sets_a_timeout_and_a_reset_by_name,
-    with_down_is_down_and_up_again,
-    resets_everything,
-    deletes_a_proxy,
-    reads_the_version,
+cases!(
+    populates_finds_and_lists: "populates, finds and lists proxies",
+    sets_a_latency_and_takes_it_away: "`with_latency` delays, and is taken away",
+    sets_a_timeout_and_a_reset_by_name: "`with_timeout` cuts off; a `reset_peer` is listed and deleted",
+    sets_a_bandwidth: "`with_bandwidth` limits the rate",
+    sets_a_slow_close: "`with_slow_close` puts the end off",
+    sets_a_slicer: "`with_slicer` slices",
+    sets_a_limit: "`with_limit_data` closes after its bytes",
+    with_down_is_down_and_up_again: "`with_down` refuses, and is up again",
+    resets_everything: "resets everything, and one proxy",
+    deletes_a_proxy: "deletes a proxy",
+    reads_the_version: "reads the version",
 );
 
 fn client(running: &Running) -> Client {
@@ -106,6 +110,77 @@ fn sets_a_timeout_and_a_reset_by_name(running: &Running) {
     assert!(round_trip(&client).is_err());
     proxy.delete_all_toxics().unwrap();
     round_trip(&client).unwrap();
+}
+
+/// What comes back of `n` bytes until the connection is closed.
+fn echo_to_the_end(client: &Client, n: usize) -> Vec<u8> {
+    let mut stream = connect(listen(client));
+    stream.write_all(&payload(1, n)).unwrap();
+    let mut seen = Vec::new();
+    // A close with bytes still on their way may reach the client as a reset.
+    let _ = stream.read_to_end(&mut seen);
+    seen
+}
+
+/// Sends `n` bytes through an echo; how long until they are back.
+fn echo(client: &Client, n: usize) -> Duration {
+    let mut stream = connect(listen(client));
+    let start = Instant::now();
+    stream.write_all(&payload(1, n)).unwrap();
+    let mut seen = vec![0; n];
+    stream.read_exact(&mut seen).unwrap();
+    assert!(seen == payload(1, n), "bytes were lost or reordered");
+    start.elapsed()
+}
+
+fn sets_a_bandwidth(running: &Running) {
+    let client = populated(running);
+    let proxy = client.find_proxy("p").unwrap();
+    let limited = proxy.with_bandwidth("downstream".into(), 100, 1.0);
+    let result = limited.apply(|| {
+        assert_eq!(proxy.toxics().unwrap()[0].attributes["rate"], 100);
+        assert!(echo(&client, 30_000) >= Duration::from_millis(280));
+    });
+    result.unwrap();
+    echo(&client, 30_000);
+}
+
+fn sets_a_slow_close(running: &Running) {
+    let client = client(running);
+    let upstream = Upstream::Send(b"bye".to_vec()).start().to_string();
+    let pack = ProxyPack::new("p".into(), "127.0.0.1:0".into(), upstream);
+    client.populate(vec![pack]).unwrap();
+    let proxy = client.find_proxy("p").unwrap();
+    let slow = proxy.with_slow_close("downstream".into(), 200, 1.0);
+    slow.apply(|| {
+        let start = Instant::now();
+        let mut seen = String::new();
+        connect(listen(&client)).read_to_string(&mut seen).unwrap();
+        assert_eq!(seen, "bye");
+        assert!(start.elapsed() >= Duration::from_millis(200));
+    })
+    .unwrap();
+}
+
+fn sets_a_slicer(running: &Running) {
+    let client = populated(running);
+    let proxy = client.find_proxy("p").unwrap();
+    // Ten slices or more, 20 ms apart.
+    let sliced = proxy.with_slicer("downstream".into(), 90, 10, 20_000, 1.0);
+    sliced
+        .apply(|| assert!(echo(&client, 1_000) >= Duration::from_millis(180)))
+        .unwrap();
+}
+
+fn sets_a_limit(running: &Running) {
+    let client = populated(running);
+    let proxy = client.find_proxy("p").unwrap();
+    let limited = proxy.with_limit_data("downstream".into(), 100, 1.0);
+    let result = limited.apply(|| {
+        assert_eq!(echo_to_the_end(&client, 1_000), payload(1, 100));
+    });
+    result.unwrap();
+    echo(&client, 1_000);
 }
 
 fn with_down_is_down_and_up_again(running: &Running) {
