@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use compare::{FaultHits, Hits, compare_hits};
 
 
 use crate::error::EngineError;
