@@ -1,10 +1,11 @@
 //! The command line.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::fault::FaultCommand;
+use crate::load::LoadArgs;
 use crate::replicas;
 use crate::report::ReportArgs;
 use crate::runs::RunsCommand;
@@ -70,6 +71,9 @@ pub enum Command {
     /// List, check and run scenarios
     #[command(subcommand)]
     Chaos(ChaosCommand),
+    /// Faults by hand on the running lab: what is in force, another, none
+    #[command(subcommand)]
+    Fault(FaultCommand),
     /// Policies of the running lab by hand: which sits in each slot, and another in its place
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -80,8 +84,8 @@ pub enum Command {
     Runs(RunsCommand),
     /// The same policy code in virtual time: what takes hours takes seconds, and repeats exactly
     Simulate(SimulateArgs),
-    /// Open-loop load alone: latency table, HDR histogram file, JSON
-    Load(LoadArgs),
+    /// Load alone, open-loop or closed: latency table, HDR histogram files, JSON
+    Load(Box<LoadArgs>),
     /// Run every test that this machine can run, and name what was left out
     Test(TestArgs),
     /// List this lab's data and remove it (asks first on a terminal)
@@ -227,29 +231,6 @@ pub struct SetPolicyArgs {
     /// Changes of the preset, such as breaker=off or retry.max_attempts=4
     #[arg(value_name = "FIELD=VALUE")]
     pub changes: Vec<String>,
-}
-
-/// `lab load`
-#[derive(Debug, Args)]
-pub struct LoadArgs {
-    /// Requests per second
-    #[arg(long, default_value_t = 50.0, value_name = "R")]
-    pub rate: f64,
-    /// How long to measure
-    #[arg(long, default_value = "30s", value_name = "D", value_parser = humantime::parse_duration)]
-    pub duration: Duration,
-    /// Which shopping mix
-    #[arg(long, default_value = "shopping", value_name = "NAME")]
-    pub mix: String,
-    /// Seed of arrivals and choices
-    #[arg(long, value_name = "S")]
-    pub seed: Option<u64>,
-    /// Where to write [default: target/lab/runs/<time>-load]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Use the lab that is running instead of a shop of its own
-    #[arg(long)]
-    pub attach: bool,
 }
 
 /// `lab test`

@@ -4,9 +4,11 @@ mod chaos;
 mod clean;
 mod cli;
 mod compile;
+mod controls;
 mod doctor;
 mod down;
 mod exit;
+mod fault;
 mod ground;
 mod health;
 mod holder;
@@ -103,6 +105,7 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
         Command::Test(args) => testing::run(global, &args).await,
         Command::Clean(args) => clean::run(&place()?, &args),
         Command::Simulate(args) => simulate::run(global, args),
+        Command::Fault(command) => Box::pin(fault::run(&place()?, &command)).await,
         Command::Policy(command) => policy::run(&place()?, &command).await,
         Command::Report(args) => report::run(&args).await,
         Command::Runs(command) => runs::run(&place()?, &command),

@@ -15,7 +15,7 @@ use resilience::{
 
 use crate::client::{Answer, HttpClient, Interrupted, TransportError};
 use crate::mix::Op;
-use crate::record::{Judgement, judge};
+use crate::record::Judgement;
 use crate::request::Prepared;
 
 type Body = Full<bytes::Bytes>;
@@ -65,7 +65,8 @@ impl Caller {
         let Some(slot) = &self.slot else {
             made.begin();
             let request = prepared.request.clone();
-            return judge(op, &self.client.send(request, self.bound, MAX_BODY).await);
+            let answered = self.client.send(request, self.bound, MAX_BODY).await;
+            return prepared.judge(op, &answered);
         };
         let call = Call {
             method: op.as_str(),
@@ -79,15 +80,15 @@ impl Caller {
             })
             .await;
         let mut judged = match answered {
-            Ok(answer) => judge(op, &Ok(answer)),
-            Err(CallError::Failed { error, .. }) => judge(op, &error.0),
+            Ok(answer) => prepared.judge(op, &Ok(answer)),
+            Err(CallError::Failed { error, .. }) => prepared.judge(op, &error.0),
             Err(CallError::TimedOut { .. }) => {
                 Judgement::failed(0, TransportError::Timeout.to_string(), true)
             }
             // Refused on the way: what the attempt before said is still the best answer.
             Err(CallError::Rejected {
                 last: Some(error), ..
-            }) => judge(op, &error.0),
+            }) => prepared.judge(op, &error.0),
             Err(CallError::Rejected { reason, .. }) => Judgement::refused(reason, true),
         };
         judged.sent = made.sent();

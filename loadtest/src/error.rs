@@ -74,6 +74,16 @@ impl LoadError {
             message: message.into(),
         }
     }
+
+    /// The same of a field inside `outer`.
+    pub(crate) fn inside(self, outer: &str) -> Self {
+        match self {
+            Self::Invalid { field, message } => {
+                Self::invalid(format!("{outer}.{field}"), message)
+            }
+            other => other,
+        }
+    }
 }
 
 /// The end of an "unknown name" message.

@@ -1,5 +1,6 @@
 //! Latency histograms: HDR, 3 significant digits, 1 µs to 2 minutes.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -21,6 +22,8 @@ impl Histogram {
     pub const MAX: Duration = Duration::from_secs(120);
     const MAX_US: u64 = 120_000_000;
     const DIGITS: u8 = 3;
+    /// The least power of two that tells 2 · 10³ values apart, which three digits need.
+    const SUB_BUCKETS: u32 = 2_048;
 
     /// An empty one.
     #[must_use]
@@ -122,6 +125,43 @@ impl Histogram {
         Ok(histogram)
     }
 
+    /// The percentiles in milliseconds, in the text form that HdrHistogram's own tools write
+    /// (`outputPercentileDistribution`, five steps a halving) and its plotters read.
+    #[must_use]
+    pub fn percentiles(&self) -> String {
+        let mut text = format!(
+            "{:>12} {:>14} {:>10} {:>14}\n\n",
+            "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
+        );
+        let mut total = 0;
+        for step in self.0.iter_quantiles(5) {
+            total += step.count_since_last_iteration();
+            let (ms, q) = (
+                step.value_iterated_to() as f64 / 1e3,
+                step.quantile_iterated_to(),
+            );
+            let _ = write!(text, "{ms:12.3} {q:2.12} {total:10}");
+            let _ = match q {
+                q if q < 1.0 => writeln!(text, " {:14.2}", 1.0 / (1.0 - q)),
+                _ => writeln!(text),
+            };
+        }
+        let ms = |us: f64| us / 1e3;
+        let _ = write!(
+            text,
+            "#[Mean    = {:12.3}, StdDeviation   = {:12.3}]\n\
+             #[Max     = {:12.3}, Total count    = {:12}]\n\
+             #[Buckets = {:12}, SubBuckets     = {:12}]\n",
+            ms(self.0.mean()),
+            ms(self.0.stdev()),
+            ms(self.0.max() as f64),
+            self.0.len(),
+            self.0.buckets(),
+            Self::SUB_BUCKETS,
+        );
+        text
+    }
+
     /// The library's own type, for its log writer.
     pub(crate) fn inner(&self) -> &hdrhistogram::Histogram<u64> {
         &self.0
@@ -190,6 +230,33 @@ mod tests {
     fn its_debug_form_is_short() {
         let text = format!("{:?}", of(&[10, 20]));
         assert!(text.contains("len: 2") && text.len() < 200, "{text}");
+    }
+
+    #[test]
+    fn percentiles_are_written_as_the_librarys_tools_do() {
+        let us: Vec<u64> = (1..=1_000).map(|n| n * 1_000).collect();
+        let text = of(&us).percentiles();
+        let rows: Vec<Vec<f64>> = text
+            .lines()
+            .skip(2)
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| {
+                line.split_whitespace()
+                    .map(|f| f.parse().unwrap())
+                    .collect()
+            })
+            .collect();
+        assert!(
+            rows.windows(2)
+                .all(|r| r[0][0] <= r[1][0] && r[0][2] <= r[1][2])
+        );
+        let median = rows.iter().find(|row| row[1] >= 0.5).unwrap();
+        assert!((median[0] - 500.0).abs() < 1.0 && (median[3] - 2.0).abs() < 1e-9);
+        let last = rows.last().unwrap();
+        assert!((last[0] - 1_000.0).abs() < 1.0 && last.len() == 3);
+        assert!((last[2] - 1_000.0).abs() < 1e-9);
+        assert!(text.contains("Total count    =         1000]"), "{text}");
+        assert!(!of(&[]).percentiles().contains("NaN"));
     }
 
     #[test]

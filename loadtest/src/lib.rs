@@ -45,6 +45,7 @@ pub mod session;
 mod stats;
 mod stream;
 mod target;
+mod template;
 
 pub use closed::closed_index;
 pub use error::LoadError;
@@ -60,3 +61,4 @@ pub use schedule::{Arrival, Schedule, schedule};
 pub use stats::RunStats;
 pub use stream::{Arrivals, Source, Stream};
 pub use target::{Customer, LoadTarget, customer_address};
+pub use template::Template;

@@ -117,12 +117,7 @@ impl Plan {
 
 /// An error of the stream at this place.
 fn inside(place: usize, error: LoadError) -> LoadError {
-    match error {
-        LoadError::Invalid { field, message } => {
-            LoadError::invalid(format!("streams[{place}].{field}"), message)
-        }
-        other => other,
-    }
+    error.inside(&format!("streams[{place}]"))
 }
 
 #[cfg(test)]

@@ -176,6 +176,8 @@ pub struct Files {
     /// `latency.hlog`, an HdrHistogram interval log with one line an operation (tag) and one for
     /// all, values in microseconds.
     pub hlog: PathBuf,
+    /// `latency.hgrm`, the percentiles of all requests in milliseconds, for HdrHistogram's plotters.
+    pub hgrm: PathBuf,
 }
 
 /// Writes the report's files into `dir`, which is made if need be.
@@ -196,7 +198,10 @@ pub fn write(summary: &Summary, dir: &Path) -> Result<Files, LoadError> {
     let hlog = dir.join("latency.hlog");
     let log = hdr_log(summary).map_err(|e| failed(&hlog, e))?;
     std::fs::write(&hlog, log).map_err(|e| failed(&hlog, e))?;
-    Ok(Files { json, hlog })
+    let hgrm = dir.join("latency.hgrm");
+    let percentiles = summary.total.histogram.percentiles();
+    std::fs::write(&hgrm, percentiles).map_err(|e| failed(&hgrm, e))?;
+    Ok(Files { json, hlog, hgrm })
 }
 
 /// The interval log: see [`Files::hlog`].
@@ -223,7 +228,7 @@ fn hdr_log(summary: &Summary) -> Result<Vec<u8>, std::io::Error> {
     Ok(log)
 }
 
-/// The table for people: one row an operation, latencies in milliseconds, what went wrong, and how
+/// The table for people: one row an operation, and one a stream if there are several; latencies in milliseconds, what went wrong, and how
 /// the generator did.
 #[must_use]
 pub fn table(summary: &Summary) -> String {
@@ -234,6 +239,10 @@ pub fn table(summary: &Summary) -> String {
             .iter()
             .map(|(op, figures)| row(op.as_str(), figures)),
     );
+    if summary.streams.len() > 1 {
+        let streams = summary.streams.iter();
+        rows.extend(streams.map(|(name, figures)| row(&format!("stream {name}"), figures)));
+    }
     rows.push(row("all", &summary.total));
     let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
         rows.iter()
@@ -293,11 +302,12 @@ fn generator_line(summary: &Summary) -> String {
     let stats = &summary.generator;
     let late = stats.lateness.quantile(0.99).map_or(0.0, ms);
     let mut text = format!(
-        "generator: {} of {} arrivals sent, at most {} at once, p99 {late:.1} ms late, {:.0} % of {} cores\n",
+        "generator: {} of {} arrivals sent, at most {} at once, p99 {late:.2} ms late, {:.0} % of one of \
+         {} cores\n",
         stats.sent,
         stats.planned,
         stats.in_flight_max,
-        stats.cpu_share(summary.cores) * 1e2,
+        stats.cpu_share(1) * 1e2,
         summary.cores,
     );
     if let Some(reason) = &summary.void {

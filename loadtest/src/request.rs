@@ -1,5 +1,6 @@
 //! What request an arrival makes: a pure function of seed and index.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,14 +9,17 @@ use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 
+use crate::client::{Answer, Interrupted};
 use crate::draw::{Draws, Purpose};
 use crate::error::LoadError;
 use crate::mix::Op;
 use crate::people::{People, Population, secret};
 use crate::plan::Plan;
+use crate::record::{Judgement, judge};
 use crate::schedule::Arrival;
 use crate::stream::Stream;
 use crate::target::LoadTarget;
+use crate::template::{self, Plain};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LAB_TOKEN: HeaderName = HeaderName::from_static("x-lab-token");
@@ -140,6 +144,18 @@ pub struct Prepared {
     pub customer: i64,
     /// What it orders or asks a quote for.
     pub lines: Vec<Line>,
+    /// The statuses of a good answer, on a system that isn't the shop; any 2xx if there are none.
+    pub expect: Option<Arc<[u16]>>,
+}
+
+impl Prepared {
+    /// Judges what came back.
+    pub(crate) fn judge(&self, op: Op, result: &Result<Answer, Interrupted>) -> Judgement {
+        match &self.expect {
+            None => judge(op, result),
+            Some(expect) => template::judge(expect, result),
+        }
+    }
 }
 
 /// Makes the requests of a run.
@@ -153,6 +169,8 @@ pub struct Requests {
     /// Of each stream, by its place.
     priorities: Vec<Option<HeaderValue>>,
     people: Arc<Population>,
+    /// What the operations are on a system that isn't the shop.
+    plain: BTreeMap<Op, Plain>,
 }
 
 impl Requests {
@@ -172,7 +190,12 @@ impl Requests {
             let level = stream.priority.map(resilience::Priority::as_str);
             level.map(HeaderValue::from_static)
         };
+        let plain = target.requests.iter().map(|(op, template)| {
+            let plain = Plain::new(&base, template);
+            Ok((*op, plain.map_err(|e| e.inside(&format!("requests.{op}")))?))
+        });
         Ok(Self {
+            plain: plain.collect::<Result<_, LoadError>>()?,
             seed: plan.seed,
             run: target.run.clone(),
             base,
@@ -197,6 +220,9 @@ impl Requests {
     /// [`LoadError::Invalid`] if it can't be put together, which the checks of [`Requests::new`]
     /// and [`LoadTarget::validate`] leave no way to.
     pub fn prepare(&self, arrival: &Arrival) -> Result<Prepared, LoadError> {
+        if let Some(plain) = self.plain.get(&arrival.op) {
+            return Ok(self.plain(plain, arrival));
+        }
         let people = self.people.now();
         let n = people.visitors.len();
         let mut choice = choose(self.seed, arrival.index, arrival.op, n, &self.products);
@@ -241,7 +267,28 @@ impl Requests {
             request_id,
             customer: visitor.map_or(0, |visitor| visitor.user_id),
             lines,
+            expect: None,
         })
+    }
+
+    /// The request of a system that isn't the shop.
+    fn plain(&self, plain: &Plain, arrival: &Arrival) -> Prepared {
+        let request_id = request_id(&self.run, self.seed, arrival.index);
+        let mut request = plain.request();
+        // Letters, digits and hyphens alone: they travel in a header.
+        if let Ok(id) = HeaderValue::from_str(&request_id) {
+            request.headers_mut().insert(REQUEST_ID, id);
+        }
+        if let Some(Some(level)) = self.priorities.get(arrival.stream) {
+            request.headers_mut().insert(PRIORITY, level.clone());
+        }
+        Prepared {
+            request,
+            request_id,
+            customer: 0,
+            lines: Vec::new(),
+            expect: Some(plain.expect()),
+        }
     }
 
     /// Method, path and body, as the contract writes them.

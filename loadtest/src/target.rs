@@ -1,5 +1,6 @@
 //! Where the load goes, and on whose behalf.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,6 +16,7 @@ use crate::error::LoadError;
 use crate::fixtures::Renewal;
 use crate::mix::Op;
 use crate::plan::Plan;
+use crate::template::Template;
 
 /// A virtual customer: an account and an address of its own, so that rate limits by either see many
 /// customers, as they would.
@@ -97,6 +99,8 @@ pub struct LoadTarget {
     pub observer: Arc<dyn Observer>,
     /// How customers with fresh tokens are had, for loads that last longer than tokens live.
     pub renewal: Option<Renewal>,
+    /// What each operation is on a system that isn't the shop; empty for the shop.
+    pub requests: BTreeMap<Op, Template>,
 }
 
 impl std::fmt::Debug for LoadTarget {
@@ -134,6 +138,7 @@ impl LoadTarget {
             policies: Vec::new(),
             observer: Arc::new(Fanout::default()),
             renewal: None,
+            requests: BTreeMap::new(),
         }
     }
 
@@ -147,6 +152,13 @@ impl LoadTarget {
         if self.base.scheme() != "http" || !self.base.has_host() {
             return missing("base", format!("{} is not an http:// address", self.base));
         }
+        if !self.requests.is_empty() {
+            // No shop: nobody is needed and nothing is bought.
+            return match ops().find(|op| !self.requests.contains_key(op)) {
+                Some(op) => missing("requests", format!("the target has no request for `{op}`")),
+                None => self.bounds(),
+            };
+        }
         if let Some(op) = ops().find(|op| op.needs_customer() && self.customers.is_empty()) {
             return missing("customers", format!("`{op}` needs at least one"));
         }
@@ -156,6 +168,11 @@ impl LoadTarget {
         if self.password.is_none() && ops().any(|op| op == Op::Login) {
             return missing("password", "`login` needs it".to_owned());
         }
+        self.bounds()
+    }
+
+    fn bounds(&self) -> Result<(), LoadError> {
+        let missing = |field: &str, message: String| Err(LoadError::invalid(field, message));
         if self.request_timeout.is_zero() || self.max_in_flight == 0 {
             return missing(
                 "request_timeout, max_in_flight",

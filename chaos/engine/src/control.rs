@@ -1,6 +1,7 @@
-//! A client of the control API: policies, resets, and the stream of events.
+//! A client of the control API: policies, faults, resets, and the stream of events.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use loadtest::clock;
@@ -13,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::EngineError;
 use crate::event::{Event, Kind};
-use crate::target::{Target, innermost, join, send, send_json};
+use crate::target::{Target, innermost, join, read, send, send_if_there, send_json};
 
 /// The control API of one part.
 #[derive(Clone)]
@@ -27,6 +28,21 @@ pub struct Control {
 #[derive(Deserialize)]
 struct Policies {
     slots: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Faults {
+    faults: Vec<Value>,
+}
+
+/// What a service counted of a fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct FaultCounts {
+    /// Requests that it was for.
+    pub matched: u64,
+    /// Requests that it acted on.
+    pub acted: u64,
 }
 
 /// What the event stream of a part delivers.
@@ -112,6 +128,78 @@ impl Control {
         .await
     }
 
+    /// Where a slot stands: its breaker, budget or limit.
+    ///
+    /// # Errors
+    /// [`EngineError::Http`].
+    pub async fn state(&self, slot: &str) -> Result<Value, EngineError> {
+        let url = self.url(&format!("/lab/policies/{slot}/state"));
+        let request = self.client.get(url).bearer_auth(&self.token);
+        send_json(
+            &self.what(&format!("reading the state of `{slot}` in")),
+            request,
+        )
+        .await
+    }
+
+    /// The faults that are in force here, as the control API tells them.
+    ///
+    /// # Errors
+    /// [`EngineError::Http`].
+    pub async fn faults(&self) -> Result<Vec<Value>, EngineError> {
+        let request = self.client.get(self.url("/lab/faults"));
+        let request = request.bearer_auth(&self.token);
+        let answer: Faults = send_json(&self.what("reading the faults of"), request).await?;
+        Ok(answer.faults)
+    }
+
+    /// Puts a fault in force, as the control API takes it.
+    ///
+    /// # Errors
+    /// [`EngineError::Http`], with the service's own words.
+    pub async fn add_fault(&self, fault: &Value) -> Result<(), EngineError> {
+        let request = self.client.post(self.url("/lab/faults"));
+        let request = request.bearer_auth(&self.token).json(fault);
+        send(&self.what("putting a fault on"), request)
+            .await
+            .map(drop)
+    }
+
+    /// Renews the lease of a fault; whether it was still there.
+    ///
+    /// # Errors
+    /// [`EngineError::Http`].
+    pub async fn renew_fault(&self, id: &str, lease: &str) -> Result<bool, EngineError> {
+        let request = self.client.put(self.url(&format!("/lab/faults/{id}")));
+        let request = request.bearer_auth(&self.token);
+        let request = request.json(&serde_json::json!({ "lease": lease }));
+        let answer = send_if_there(&self.what("renewing a fault on"), request).await?;
+        Ok(answer.is_some())
+    }
+
+    /// Removes a fault; its counters, or `None` if it wasn't there any more.
+    ///
+    /// # Errors
+    /// [`EngineError::Http`].
+    pub async fn remove_fault(&self, id: &str) -> Result<Option<FaultCounts>, EngineError> {
+        let what = self.what("removing a fault from");
+        let request = self.client.delete(self.url(&format!("/lab/faults/{id}")));
+        let answer = send_if_there(&what, request.bearer_auth(&self.token)).await?;
+        answer.map(|body| read(&what, &body)).transpose()
+    }
+
+    /// Removes every fault.
+    ///
+    /// # Errors
+    /// [`EngineError::Http`].
+    pub async fn remove_faults(&self) -> Result<(), EngineError> {
+        let request = self.client.delete(self.url("/lab/faults"));
+        let request = request.bearer_auth(&self.token);
+        send_if_there(&self.what("removing the faults from"), request)
+            .await
+            .map(drop)
+    }
+
     /// Fresh breakers, budgets, limiters and caches.
     ///
     /// # Errors
@@ -130,11 +218,27 @@ impl Control {
     }
 
     /// Opens the event stream and returns once its first line has come; from then
-    /// on everything goes into `sink`, losses included.
+    /// on everything goes into `sink`, losses included. With `planned_ends` the part
+    /// is stopped and started in between: its stream is opened again then, and that
+    /// is no loss.
     ///
     /// # Errors
     /// [`EngineError::Http`] if the stream does not begin.
-    pub async fn events(&self, sink: mpsc::Sender<Told>) -> Result<Events, EngineError> {
+    pub async fn events(
+        &self,
+        sink: mpsc::Sender<Told>,
+        planned_ends: bool,
+    ) -> Result<Events, EngineError> {
+        let lines = self.open_events().await?;
+        let follower = Follower {
+            control: self.clone(),
+            sink,
+            planned_ends,
+        };
+        Ok(Events(tokio::spawn(follower.follow(lines))))
+    }
+
+    async fn open_events(&self) -> Result<Lines, EngineError> {
         let what = self.what("following the events of");
         let request = self
             .client
@@ -158,37 +262,74 @@ impl Control {
             }
         };
         // The whole opening is bounded; the stream itself is not.
-        let opened = tokio::time::timeout(std::time::Duration::from_secs(10), opening).await;
-        let lines = opened.map_err(|_| EngineError::http(&what, "no hello within 10 s"))??;
-        Ok(Events(tokio::spawn(follow(lines, self.part.clone(), sink))))
+        let opened = tokio::time::timeout(Duration::from_secs(10), opening).await;
+        opened.map_err(|_| EngineError::http(&what, "no hello within 10 s"))?
     }
 }
 
-/// The numbers of the events are no proof of a loss: every reader's `hello` takes
-/// one, so another reader makes them jump. The part itself tells a loss.
-async fn follow(mut lines: Lines, part: String, sink: mpsc::Sender<Told>) {
-    let gap = |why: String| Told::Gap {
-        t_ns: clock::now_ns(),
-        service: part.clone(),
-        why,
-    };
-    while let Some(line) = lines.next().await {
-        let told = match Event::parse(&line) {
-            Ok(Event {
-                kind: Kind::Gap { missed },
-                ..
-            }) => gap(format!("{missed} events missed")),
-            Ok(event) => Told::Event(event),
-            Err(why) => gap(format!("an event that can't be read: {why}")),
-        };
-        let over = matches!(told, Told::Gap { .. });
-        // One gap voids the trial; whatever follows it changes nothing.
-        if sink.send(told).await.is_err() || over {
-            return;
+/// How often a part that is down is asked for its events again: what it tells between
+/// its start and the opening is lost.
+const AGAIN: Duration = Duration::from_millis(20);
+
+struct Follower {
+    control: Control,
+    sink: mpsc::Sender<Told>,
+    planned_ends: bool,
+}
+
+impl Follower {
+    async fn follow(self, mut lines: Lines) {
+        loop {
+            if self.read(&mut lines).await.is_err() {
+                return;
+            }
+            if !self.planned_ends {
+                // The reader has gone when the trial is over, so a failure is no news.
+                let _ = self.sink.send(self.gap("the event stream ended")).await;
+                return;
+            }
+            lines = loop {
+                tokio::time::sleep(AGAIN).await;
+                match self.control.open_events().await {
+                    Ok(lines) => break lines,
+                    Err(_) if self.sink.is_closed() => return,
+                    Err(_) => {}
+                }
+            };
         }
     }
-    // The reader has gone when the trial is over, so a failure here is no news.
-    let _ = sink.send(gap("the event stream ended".to_owned())).await;
+
+    fn gap(&self, why: impl Into<String>) -> Told {
+        Told::Gap {
+            t_ns: clock::now_ns(),
+            service: self.control.part.clone(),
+            why: why.into(),
+        }
+    }
+
+    /// Hands on what the stream says until it ends; an error when nothing that follows
+    /// matters any more.
+    ///
+    /// The numbers of the events are no proof of a loss: every reader's `hello` takes
+    /// one, so another reader makes them jump. The part itself tells a loss.
+    async fn read(&self, lines: &mut Lines) -> Result<(), ()> {
+        while let Some(line) = lines.next().await {
+            let told = match Event::parse(&line) {
+                Ok(Event {
+                    kind: Kind::Gap { missed },
+                    ..
+                }) => self.gap(format!("{missed} events missed")),
+                Ok(event) => Told::Event(event),
+                Err(why) => self.gap(format!("an event that can't be read: {why}")),
+            };
+            let over = matches!(told, Told::Gap { .. });
+            // One gap voids the trial; whatever follows it changes nothing.
+            if self.sink.send(told).await.is_err() || over {
+                return Err(());
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The lines of a body.

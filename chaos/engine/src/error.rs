@@ -37,6 +37,39 @@ pub enum EngineError {
         part: String,
     },
 
+    /// A target file that is none; says where.
+    #[error("{}: {why}", path.display())]
+    TargetFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, with line and column.
+        why: String,
+    },
+
+    /// The target may not be broken, or not like this.
+    #[error("{0}")]
+    NotAllowed(String),
+
+    /// Only a shop of its own can have its processes stopped.
+    #[error(
+        "the scenario stops `{part}`, and only a shop of its own lets itself be stopped: run it without --attach, on no other target"
+    )]
+    NoProcesses {
+        /// The part.
+        part: String,
+    },
+
+    /// A process could not be stopped or started.
+    #[error("{doing} `{part}` failed: {why}")]
+    Process {
+        /// What was done, such as "killing".
+        doing: &'static str,
+        /// The part.
+        part: String,
+        /// Why not.
+        why: String,
+    },
+
     /// A slot that no part of the target exposes.
     #[error("no part of the target has the policy slot `{slot}`; it has {known}")]
     UnknownSlot {

@@ -1,6 +1,8 @@
-//! The events that the parts tell, one JSON object a line.
+//! The events that the parts tell, one JSON object a line, and those of the load's own
+//! policy, which come by no wire.
 
-use serde::Deserialize;
+mod observed;
+mod wire;
 
 use crate::runlog::BreakerState;
 
@@ -42,12 +44,23 @@ pub enum Kind {
         /// Whether its caller left.
         cancelled: bool,
     },
+    /// A wait before another attempt has begun.
+    Wait {
+        /// Which call.
+        call: CallRef,
+        /// The attempt to come.
+        attempt: u32,
+        /// How long it will be.
+        wait_us: u64,
+    },
     /// An attempt was not made.
     Refused {
         /// Which call.
         call: CallRef,
         /// The number it would have had.
         attempt: u32,
+        /// By what.
+        reason: String,
     },
     /// A logical call has ended.
     Call {
@@ -60,6 +73,56 @@ pub enum Kind {
         /// When it began.
         started_ns: u64,
     },
+    /// A second copy of a slow attempt was sent.
+    Hedge {
+        /// Which call.
+        call: CallRef,
+        /// The copy's number.
+        attempt: u32,
+        /// How long the first had had.
+        after_us: u64,
+    },
+    /// The second copy answered first.
+    HedgeWon {
+        /// Which call.
+        call: CallRef,
+        /// The copy's number.
+        attempt: u32,
+    },
+    /// A server turned a request away at its door.
+    Shed {
+        /// Which request; its link is the door, such as `product.server`.
+        call: CallRef,
+        /// How much the request matters.
+        priority: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// Work has ended that was for nobody: its caller had left, or the deadline had passed.
+    Wasted {
+        /// Which request.
+        call: CallRef,
+        /// How long the work was.
+        took_us: u64,
+    },
+    /// A fault acted on a request.
+    Fault {
+        /// The fault's id.
+        fault: String,
+        /// Which request; its link is the fault's.
+        call: CallRef,
+        /// The attempt it hit.
+        attempt: u32,
+        /// `fail`, `delay`, …
+        action: String,
+        /// For how long, if it delays.
+        delay_us: Option<u64>,
+    },
+    /// A fault's lease was not renewed, and it is gone.
+    FaultExpired {
+        /// The fault's id.
+        fault: String,
+    },
     /// A breaker changed its state.
     Breaker {
         /// The breaker's link.
@@ -69,102 +132,36 @@ pub enum Kind {
         /// After.
         to: BreakerState,
     },
-    /// Something that measures nothing here (a wait, a policy swapped, …).
+    /// A policy took effect with fresh state.
+    Policy {
+        /// The slot.
+        link: String,
+        /// Its label.
+        policy: String,
+    },
+    /// Something that measures nothing here.
     Other,
 }
 
 /// A call: whose request, over which link.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallRef {
-    /// The link.
+    /// The link; of a link to replicas, the link to all of them.
     pub link: String,
+    /// The method or route.
+    pub method: String,
     /// The request that it is part of.
     pub request_id: String,
 }
 
-/// A line as it is written. Flat, because that is the fastest to read.
-#[derive(Deserialize)]
-struct Line {
-    seq: u64,
-    t_ns: u64,
-    #[serde(default)]
-    service: String,
-    kind: String,
-    link: Option<String>,
-    request_id: Option<String>,
-    attempt: Option<u32>,
-    attempts: Option<u32>,
-    started_ns: Option<u64>,
-    ok: Option<bool>,
-    failure: Option<String>,
-    #[serde(default)]
-    cancelled: bool,
-    outcome: Option<String>,
-    from: Option<BreakerState>,
-    to: Option<BreakerState>,
-    missed: Option<u64>,
-}
-
-impl Event {
-    /// Reads a line.
-    ///
-    /// # Errors
-    /// What is wrong with it, in words.
-    pub fn parse(line: &[u8]) -> Result<Self, String> {
-        let line: Line = serde_json::from_slice(line).map_err(|e| e.to_string())?;
-        let (seq, t_ns, service) = (line.seq, line.t_ns, line.service.clone());
-        let name = line.kind.clone();
-        let kind = line
-            .kind()
-            .ok_or_else(|| format!("a field of `{name}` is missing"))?;
-        Ok(Self {
-            seq,
-            t_ns,
-            service,
-            kind,
-        })
-    }
-}
-
-impl Line {
-    fn kind(self) -> Option<Kind> {
-        Some(match self.kind.as_str() {
-            "hello" => Kind::Hello,
-            "gap" => Kind::Gap {
-                missed: self.missed?,
-            },
-            "attempt" => Kind::Attempt {
-                attempt: self.attempt?,
-                started_ns: self.started_ns?,
-                ok: self.ok?,
-                cancelled: self.cancelled,
-                failure: self.failure.clone(),
-                call: self.call()?,
-            },
-            "refused" => Kind::Refused {
-                attempt: self.attempt?,
-                call: self.call()?,
-            },
-            "call" => Kind::Call {
-                outcome: self.outcome.clone()?,
-                attempts: self.attempts?,
-                started_ns: self.started_ns?,
-                call: self.call()?,
-            },
-            "breaker" => Kind::Breaker {
-                from: self.from?,
-                to: self.to?,
-                link: self.link?,
-            },
-            _ => Kind::Other,
-        })
-    }
-
-    fn call(self) -> Option<CallRef> {
-        Some(CallRef {
-            link: self.link?,
-            request_id: self.request_id?,
-        })
+/// The link to all replicas: `order-product` of `order-product.2`.
+#[must_use]
+pub fn plain_link(link: &str) -> &str {
+    match link.rsplit_once('.') {
+        Some((all, number)) if number.bytes().all(|b| b.is_ascii_digit()) && !number.is_empty() => {
+            all
+        }
+        _ => link,
     }
 }
 
@@ -180,6 +177,7 @@ mod tests {
         };
         let call = CallRef {
             link: "order-product".into(),
+            method: "GetProducts".into(),
             request_id: "r-1".into(),
         };
         let common = r#""link":"order-product","method":"GetProducts","request_id":"r-1""#;
@@ -205,7 +203,8 @@ mod tests {
             )),
             Kind::Refused {
                 call: call.clone(),
-                attempt: 1
+                attempt: 1,
+                reason: "breaker".into()
             }
         );
         assert_eq!(
@@ -213,7 +212,7 @@ mod tests {
                 r#""kind":"call",{common},"outcome":"rejected","attempts":0,"started_ns":9"#
             )),
             Kind::Call {
-                call,
+                call: call.clone(),
                 outcome: "rejected".into(),
                 attempts: 0,
                 started_ns: 9
@@ -231,13 +230,85 @@ mod tests {
         );
         assert_eq!(
             kind(r#""kind":"policy","link":"order-product","policy":"fast""#),
-            Kind::Other
+            Kind::Policy {
+                link: "order-product".into(),
+                policy: "fast".into()
+            }
         );
+        assert_eq!(kind(r#""kind":"spin","link":"x""#), Kind::Other);
+        let (attempt, fault) = (2, "flaky".to_owned());
+        for (line, want) in [
+            (
+                format!(r#""kind":"wait",{common},"attempt":2,"wait_us":700"#),
+                Kind::Wait {
+                    call: call.clone(),
+                    attempt,
+                    wait_us: 700,
+                },
+            ),
+            (
+                format!(r#""kind":"hedge",{common},"attempt":2,"after_us":50000"#),
+                Kind::Hedge {
+                    call: call.clone(),
+                    attempt,
+                    after_us: 50_000,
+                },
+            ),
+            (
+                format!(r#""kind":"hedge_won",{common},"attempt":2"#),
+                Kind::HedgeWon {
+                    call: call.clone(),
+                    attempt,
+                },
+            ),
+            (
+                format!(r#""kind":"shed",{common},"priority":"critical","reason":"limit","retry_after_ms":20"#),
+                Kind::Shed {
+                    call: call.clone(),
+                    priority: Some("critical".into()),
+                    reason: "limit".into(),
+                },
+            ),
+            (
+                format!(r#""kind":"wasted",{common},"took_us":81000"#),
+                Kind::Wasted {
+                    call: call.clone(),
+                    took_us: 81_000,
+                },
+            ),
+            (
+                format!(r#""kind":"fault","fault":"flaky",{common},"attempt":2,"action":"delay","delay_us":900"#),
+                Kind::Fault {
+                    fault: fault.clone(),
+                    call: call.clone(),
+                    attempt,
+                    action: "delay".into(),
+                    delay_us: Some(900),
+                },
+            ),
+            (
+                r#""kind":"fault_expired","fault":"flaky","link":"order-product""#.to_owned(),
+                Kind::FaultExpired { fault },
+            ),
+        ] {
+            assert_eq!(kind(&line), want, "{line}");
+        }
         assert!(
             parse(r#""kind":"attempt""#)
                 .unwrap_err()
                 .contains("attempt")
         );
         assert!(Event::parse(b"{").is_err());
+    }
+    #[test]
+    fn replicas_are_summed_under_the_plain_link() {
+        for (link, plain) in [
+            ("order-product.2", "order-product"),
+            ("order-product", "order-product"),
+            ("product.server", "product.server"),
+            ("odd.", "odd."),
+        ] {
+            assert_eq!(plain_link(link), plain);
+        }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::checks::{Metric, Selector, Window};
-use crate::measure::{BreakerLife, Tally, Trial};
+use crate::measure::{BreakerLife, Lengths, Tally, Trial};
 use crate::runlog::Phase;
 
 /// The figures of one phase, or of a whole repeat.
@@ -15,7 +15,7 @@ use crate::runlog::Phase;
 /// degraded. Latencies run from when a request was due to when its answer had been
 /// read; a percentile is `null` with fewer than ten requests beyond it (20, 100,
 /// 1 000, 10 000 requests for p50, p90, p99, p999).
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Requests.
     pub requests: u64,
@@ -39,23 +39,33 @@ pub struct Figures {
     pub p99_ms: Option<f64>,
     /// 99.9th percentile.
     pub p999_ms: Option<f64>,
+    /// The longest latency, to three digits; `null` without requests.
+    pub max_ms: Option<f64>,
+    /// Requests without success that were told when to come back.
+    pub retry_after: u64,
+    /// The most requests under way at the end of any tenth of a second; `null` when the
+    /// phase did not come.
+    pub in_flight: Option<u64>,
     /// Logical calls by link, refused ones included.
     pub calls: BTreeMap<String, u64>,
     /// Attempts over all links.
     pub attempts: u64,
-    /// Attempts after a call's first, over all links.
+    /// Attempts after a call's first, over all links, hedges included.
     pub retries: u64,
+    /// Second copies of slow attempts, over all links.
+    pub hedges: u64,
+    /// Requests that servers turned away at their doors.
+    pub shed: u64,
     /// Attempts by link.
     pub attempts_by_link: BTreeMap<String, u64>,
     /// Attempts / calls by link: what the link sees of what is wanted of it.
     pub amplification: BTreeMap<String, f64>,
-    /// Work done for callers who had left, in seconds; `null` while nothing
-    /// measures it.
+    /// Work done for callers who had left, in seconds; `null` when no part told anything.
     pub wasted_work_s: Option<f64>,
 }
 
 /// A whole repeat.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Total {
     /// The figures over all phases.
     #[serde(flatten)]
@@ -65,8 +75,10 @@ pub struct Total {
     /// From the clearing to the first of three seconds at 99 % of `before`'s
     /// success; `null` without a fault, or when it never came.
     pub recovery_s: Option<f64>,
-    /// What the faults did.
+    /// What the faults did, conditions included, together.
     pub fault: FaultFigures,
+    /// The same of each.
+    pub faults: BTreeMap<String, FaultFigures>,
     /// Acknowledged orders that the shop doesn't have.
     pub lost_orders: Option<u64>,
     /// Orders that no request explains.
@@ -75,10 +87,10 @@ pub struct Total {
     pub oversold: Option<u64>,
 }
 
-/// What the faults of a repeat did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+/// What a fault did, or all of a repeat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultFigures {
-    /// What the injectors counted; `null` where they can't count (connections).
+    /// What the injectors counted; `null` where none can count.
     pub acted: Option<u64>,
     /// Attempts on the faults' links, inside their windows, that failed or took
     /// longer than the 99th percentile before.
@@ -86,11 +98,13 @@ pub struct FaultFigures {
 }
 
 impl Figures {
-    /// The figures of a trial's window that is `length_s` long.
+    /// The figures of a trial's window.
     #[must_use]
-    pub fn of(trial: &Trial, window: &Window, length_s: f64) -> Self {
+    pub fn of(trial: &Trial, window: &Window, lengths: Lengths) -> Self {
         let t = trial.tally(window, &Selector::All);
         let o = t.outcomes;
+        let spans = trial.spans(window, lengths);
+        let length_s = trial.length(window, lengths).unwrap_or(0.0);
         let mut figures = Self {
             requests: t.requests(),
             ok: o.ok,
@@ -103,6 +117,9 @@ impl Figures {
             p90_ms: percentile_ms(&t, Metric::P90),
             p99_ms: percentile_ms(&t, Metric::P99),
             p999_ms: percentile_ms(&t, Metric::P999),
+            max_ms: t.latency.max().map(|s| s * 1e3),
+            retry_after: t.retry_after,
+            in_flight: spans.and_then(|spans| trial.in_flight(&spans)),
             ..Self::default()
         };
         for link in trial.links_seen() {
@@ -115,6 +132,9 @@ impl Figures {
         let t = trial.tally(window, &Selector::Link(link.clone()));
         self.attempts += t.counts.attempts;
         self.retries += t.counts.retries;
+        self.hedges += t.counts.hedges;
+        self.shed += t.counts.shed;
+        *self.wasted_work_s.get_or_insert(0.0) += t.counts.wasted_us as f64 / 1e6;
         if t.counts.calls > 0 {
             self.calls.insert(link.clone(), t.counts.calls);
         }
@@ -137,6 +157,9 @@ impl Figures {
             ("failed", self.failed),
             ("attempts", self.attempts),
             ("retries", self.retries),
+            ("retry_after", self.retry_after),
+            ("hedges", self.hedges),
+            ("shed", self.shed),
         ];
         let rates = [
             ("success_rate", self.success_rate),
@@ -145,6 +168,8 @@ impl Figures {
             ("p90_ms", self.p90_ms),
             ("p99_ms", self.p99_ms),
             ("p999_ms", self.p999_ms),
+            ("max_ms", self.max_ms),
+            ("in_flight", self.in_flight.map(|n| n as f64)),
             ("wasted_work_s", self.wasted_work_s),
         ];
         let mut all: Vec<(String, f64)> = counts
@@ -177,16 +202,22 @@ fn percentile_ms(t: &Tally, metric: Metric) -> Option<f64> {
 }
 
 impl Total {
-    /// The totals of a trial of `duration_s` seconds.
+    /// The totals of a trial.
     #[must_use]
-    pub fn of(trial: &Trial, duration_s: f64) -> Self {
+    pub fn of(trial: &Trial, lengths: Lengths) -> Self {
         let life = |link: String| Some((link.clone(), trial.breaker(&link)?));
-        let seen = trial.seen.values().map(|s| s.failed + s.slow).sum();
+        let faults = faults(trial);
         Self {
-            figures: Figures::of(trial, &Window::Whole, duration_s),
+            figures: Figures::of(trial, &Window::Whole, lengths),
             breaker: trial.breaker_links().into_iter().filter_map(life).collect(),
-            recovery_s: trial.recovery_s().filter(|s| s.is_finite()),
-            fault: FaultFigures { acted: None, seen },
+            recovery_s: trial
+                .recovery_s(&Selector::All)
+                .filter(|s| s.is_finite()),
+            fault: FaultFigures {
+                acted: trial.acted(None),
+                seen: faults.values().map(|f| f.seen).sum(),
+            },
+            faults,
             lost_orders: trial.facts.map(|f| f.lost_orders),
             duplicate_orders: trial.facts.map(|f| f.duplicate_orders),
             oversold: trial.facts.map(|f| f.oversold),
@@ -208,6 +239,7 @@ impl Total {
         }
         let facts = [
             ("recovery_s", self.recovery_s),
+            ("fault.acted", self.fault.acted.map(|n| n as f64)),
             ("fault.seen", Some(self.fault.seen as f64)),
             ("lost_orders", self.lost_orders.map(|n| n as f64)),
             ("duplicate_orders", self.duplicate_orders.map(|n| n as f64)),
@@ -220,6 +252,18 @@ impl Total {
         );
         all
     }
+}
+
+/// What each fault and condition of a trial did.
+fn faults(trial: &Trial) -> BTreeMap<String, FaultFigures> {
+    let conditions = trial.conditions.iter().map(|(name, _)| name);
+    let names = trial.seen.keys().chain(conditions).chain(trial.acted.keys());
+    let figures = |name: &String| {
+        let seen = trial.seen.get(name).map_or(0, |s| s.failed + s.slow);
+        let acted = trial.acted(Some(name));
+        (name.clone(), FaultFigures { acted, seen })
+    };
+    names.map(figures).collect()
 }
 
 /// The window of a counted phase.

@@ -84,6 +84,17 @@ impl Latency {
         })
     }
 
+    /// The longest, in seconds, to three digits.
+    #[must_use]
+    pub fn max(&self) -> Option<f64> {
+        self.bins.last().map(|b| b.0 as f64 / 1e6)
+    }
+
+    /// The counts by latency, in seconds, shortest first.
+    pub fn bins(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
+        self.bins.iter().map(|b| (b.0 as f64 / 1e6, b.1))
+    }
+
     /// How many were answered within `seconds`. A bin that the limit cuts counts
     /// as above it.
     #[must_use]
@@ -105,6 +116,23 @@ impl Recorder {
     pub(crate) fn record_ns(&mut self, ns: u64) {
         self.0
             .push((ns.saturating_add(500) / 1_000).clamp(1, MAX_US));
+    }
+
+    /// As it is, zero too; the histogram takes zero for the shortest there is.
+    pub(crate) fn record_us(&mut self, us: u64) {
+        self.0.push(us);
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    pub(crate) fn sum_us(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    pub(crate) fn max_us(&self) -> u64 {
+        self.0.iter().copied().max().unwrap_or_default()
     }
 
     /// The frame's text; empty without a value.

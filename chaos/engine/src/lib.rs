@@ -13,7 +13,9 @@
 #![warn(missing_docs)]
 
 pub mod checks;
+pub mod compare;
 pub mod control;
+pub mod decisions;
 pub mod diagnostics;
 mod error;
 pub mod event;
@@ -21,9 +23,11 @@ pub mod facts;
 pub mod figures;
 pub mod latency;
 pub mod measure;
+pub mod junit;
 mod progress;
 pub mod proxy;
 pub mod reducer;
+pub mod requests;
 pub mod result;
 mod run;
 pub mod runlog;

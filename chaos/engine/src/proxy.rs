@@ -1,6 +1,8 @@
-//! A client of Toxiproxy's HTTP API, as far as faults need it.
+//! A client of Toxiproxy's HTTP API, as far as faults need it, and of what Faultline's
+//! own proxy has beside it under `/faultline/`, which a real Toxiproxy answers with 404.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use reqwest::Client;
 use reqwest::Url;
@@ -9,7 +11,7 @@ use serde_json::json;
 
 use crate::error::EngineError;
 use crate::scenario::Toxic;
-use crate::target::{join, send, send_json};
+use crate::target::{join, read, send, send_if_there, send_json};
 
 /// The fault proxies of a target.
 #[derive(Clone, Debug)]
@@ -95,13 +97,97 @@ impl Proxies {
             .map(drop)
     }
 
-    /// Removes a toxic by its name.
+    /// Removes a toxic by its name; one that isn't there is removed already.
     ///
     /// # Errors
     /// [`EngineError::Http`].
     pub async fn remove(&self, proxy: &str, name: &str) -> Result<(), EngineError> {
         let url = self.url(&format!("/proxies/{proxy}/toxics/{name}"));
         let what = format!("removing toxic `{name}` from `{proxy}`");
-        send(&what, self.client.delete(url)).await.map(drop)
+        send_if_there(&what, self.client.delete(url)).await.map(drop)
+    }
+
+    /// What each toxic and each `down` acted on; `None` where nobody counts.
+    ///
+    /// # Errors
+    /// [`EngineError::Http`].
+    pub async fn acted(&self) -> Result<Option<Acted>, EngineError> {
+        let what = "reading what the fault proxies acted on";
+        let request = self.client.get(self.url("/faultline/acted"));
+        let body = send_if_there(what, request).await?;
+        body.map(|body| read(what, &body)).transpose()
+    }
+
+    /// Has everything reset unless the lease is renewed in time; nothing happens where
+    /// there are no leases.
+    ///
+    /// # Errors
+    /// [`EngineError::Http`].
+    pub async fn lease(&self, lease: Duration) -> Result<(), EngineError> {
+        let body = json!({ "lease": humantime::format_duration(lease).to_string() });
+        let request = self.client.put(self.url("/faultline/lease")).json(&body);
+        send_if_there("renewing the lease of the fault proxies", request)
+            .await
+            .map(drop)
+    }
+
+    /// Ends the lease: nothing is in force any more.
+    ///
+    /// # Errors
+    /// [`EngineError::Http`].
+    pub async fn end_lease(&self) -> Result<(), EngineError> {
+        let request = self.client.delete(self.url("/faultline/lease"));
+        send_if_there("ending the lease of the fault proxies", request)
+            .await
+            .map(drop)
+    }
+
+    /// Sets what their draws come from; nothing happens where the seed can't be set.
+    ///
+    /// # Errors
+    /// [`EngineError::Http`].
+    pub async fn seed(&self, seed: u64) -> Result<(), EngineError> {
+        let request = self.client.put(self.url("/faultline/seed"));
+        send_if_there(
+            "seeding the fault proxies",
+            request.json(&json!({ "seed": seed })),
+        )
+        .await
+        .map(drop)
+    }
+}
+
+/// What the fault proxies acted on, by proxy.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Acted {
+    #[serde(default)]
+    proxies: BTreeMap<String, OfProxy>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct OfProxy {
+    down: Connections,
+    toxics: BTreeMap<String, Connections>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Connections {
+    connections: u64,
+}
+
+impl Acted {
+    /// Connections that a proxy has closed because it was down, ever.
+    #[must_use]
+    pub fn down(&self, proxy: &str) -> u64 {
+        self.proxies.get(proxy).map_or(0, |p| p.down.connections)
+    }
+
+    /// Connections that a toxic has acted on since it was added.
+    #[must_use]
+    pub fn toxic(&self, proxy: &str, name: &str) -> u64 {
+        let toxic = self.proxies.get(proxy).and_then(|p| p.toxics.get(name));
+        toxic.map_or(0, |t| t.connections)
     }
 }

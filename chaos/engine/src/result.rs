@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::checks::{ArmTrials, CheckResult, Measurements};
 use crate::error::EngineError;
 use crate::figures::{Figures, Total, window_of};
-use crate::measure::{Run, Trial};
+use crate::measure::{Lengths, Run, Trial};
 use crate::runlog::{self, Entry, Environment, Phase, SCHEMA_VERSION};
 use crate::scenario::{RECOVERY_GRACE, Scenario};
 use crate::stats;
@@ -20,7 +20,7 @@ use crate::verdict::{self, Verdict};
 pub use void::VoidTrial;
 
 /// What a run came to. `result.json` is this, serialised.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunResult {
     /// The format's version.
     pub schema_version: u32,
@@ -57,7 +57,7 @@ pub struct RunResult {
 }
 
 /// An arm.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ArmResult {
     /// Its name.
     pub name: String,
@@ -70,7 +70,7 @@ pub struct ArmResult {
 }
 
 /// One repeat of an arm.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RepeatResult {
     /// Its number, from 1.
     pub repeat: u32,
@@ -81,13 +81,13 @@ pub struct RepeatResult {
     /// The figures over all phases.
     pub total: Total,
     /// The figures of each phase.
-    pub phases: BTreeMap<&'static str, Figures>,
+    pub phases: BTreeMap<String, Figures>,
     /// What the generator and the parts used.
     pub usage: Option<UsageFigures>,
 }
 
 /// What a repeat used.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct UsageFigures {
     /// The generator's share of the whole machine.
     pub generator_cpu_share: f64,
@@ -98,7 +98,7 @@ pub struct UsageFigures {
 }
 
 /// A figure over the repeats.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The middle value.
     pub median: f64,
@@ -139,6 +139,29 @@ impl RunResult {
             run: &run,
         }
         .result())
+    }
+
+    /// Reads a folder's `result.json`, which is all that some folders have (a baseline that
+    /// is kept with the code). The run behind it is empty.
+    ///
+    /// # Errors
+    /// [`EngineError::Log`] or [`EngineError::Io`] if it can't be read.
+    pub fn load(dir: &Path) -> Result<Self, EngineError> {
+        let path = dir.join("result.json");
+        let text = std::fs::read_to_string(&path).map_err(|e| EngineError::io(&path, e))?;
+        let wrong = |line, why| EngineError::Log {
+            path: path.clone(),
+            line,
+            why,
+        };
+        let mut result: Self =
+            serde_json::from_str(&text).map_err(|e| wrong(e.line(), e.to_string()))?;
+        if result.schema_version != SCHEMA_VERSION {
+            let why = format!("version {} of the result is unknown", result.schema_version);
+            return Err(wrong(1, why));
+        }
+        result.dir = dir.to_owned();
+        Ok(result)
     }
 
     /// `result.json`.
@@ -263,14 +286,13 @@ impl Fold<'_> {
     }
 
     fn repeat(&self, trial: &Trial, reset: Duration) -> RepeatResult {
-        let duration_s = self.duration_s();
-        let recovering_s = (reset + RECOVERY_GRACE).as_secs_f64();
+        let lengths = Lengths {
+            duration_s: self.duration_s(),
+            recovering_s: (reset + RECOVERY_GRACE).as_secs_f64(),
+        };
         let figures = |phase: Phase| {
-            let window = window_of(phase);
-            let length = trial
-                .length(&window, duration_s, recovering_s)
-                .unwrap_or(0.0);
-            (phase.as_str(), Figures::of(trial, &window, length))
+            let figures = Figures::of(trial, &window_of(phase), lengths);
+            (phase.as_str().to_owned(), figures)
         };
         let same =
             |t: &&Trial| t.start.arm == trial.start.arm && t.start.repeat == trial.start.repeat;
@@ -284,7 +306,7 @@ impl Fold<'_> {
                 .filter(same)
                 .filter_map(|t| t.void.clone())
                 .collect(),
-            total: Total::of(trial, duration_s),
+            total: Total::of(trial, lengths),
             phases: Phase::COUNTED.into_iter().map(figures).collect(),
             usage: trial.usage.as_ref().map(|u| self.usage(u)),
         }
@@ -310,7 +332,7 @@ impl Fold<'_> {
         }
     }
 
-    /// Faults that are declared and that nothing proves to have acted.
+    /// Faults and conditions that are declared and that nothing proves to have acted.
     fn not_acted(&self) -> Vec<String> {
         let schedule = self.scenario.schedule(self.run.header.quick);
         let mut why = Vec::new();
@@ -322,28 +344,58 @@ impl Fold<'_> {
                 ));
                 continue;
             }
-            for arm in &self.run.header.arms {
-                let idle: Vec<String> = self
-                    .run
-                    .counted(arm)
-                    .into_iter()
-                    .filter(|t| {
-                        !t.seen
-                            .get(name)
-                            .is_some_and(|s| verdict::proves(s, &fault.action))
-                    })
-                    .map(|t| t.start.repeat.to_string())
-                    .collect();
-                if !idle.is_empty() {
-                    let (link, repeats) = (&fault.link, idle.join(", "));
-                    why.push(format!(
-                        "the fault `{name}` did not act on {link} in arm {arm}, repeat {repeats}"
-                    ));
-                }
-            }
+            why.extend(self.idle(name, "fault", |t| verdict::acted(t, name, &fault.action)));
+        }
+        for name in self.conditions() {
+            why.extend(self.idle(&name, "condition", |t| verdict::condition_acted(t, &name)));
         }
         why
     }
+
+    /// The conditions that were in force in any trial.
+    fn conditions(&self) -> Vec<String> {
+        let all = self.run.trials.iter().flat_map(|t| &t.conditions);
+        let mut names: Vec<String> = all.map(|(name, _)| name.clone()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The arms and repeats in which nothing proves that it acted, in words.
+    fn idle(&self, name: &str, what: &str, acted: impl Fn(&Trial) -> bool) -> Vec<String> {
+        let mut why = Vec::new();
+        for arm in &self.run.header.arms {
+            let idle: Vec<&Trial> = self
+                .run
+                .counted(arm)
+                .into_iter()
+                .filter(|t| !acted(t))
+                .collect();
+            let Some(first) = idle.first() else { continue };
+            let repeats: Vec<String> = idle.iter().map(|t| t.start.repeat.to_string()).collect();
+            let on = place(first, name).map_or_else(String::new, |link| format!(" on {link}"));
+            let counted = match first.acted(Some(name)) {
+                Some(0) => ": its injector counted nothing",
+                Some(_) => "",
+                None if what == "condition" => ": no injector counts it",
+                None => "",
+            };
+            why.push(format!(
+                "the {what} `{name}` did not act{on} in arm {arm}, repeat {}{counted}",
+                repeats.join(", ")
+            ));
+        }
+        why
+    }
+}
+
+/// Where a fault or condition was.
+fn place<'a>(trial: &'a Trial, name: &str) -> Option<&'a str> {
+    let injected = trial.injected.iter().find(|m| m.fault == name);
+    let condition = || trial.conditions.iter().find(|(c, _)| c == name);
+    injected
+        .map(|m| m.link.as_str())
+        .or_else(|| condition().map(|(_, link)| link.as_str()))
 }
 
 fn summary(repeats: &[RepeatResult]) -> BTreeMap<String, Summary> {

@@ -8,12 +8,14 @@
 //! frames may carry the same second: they add up.
 
 mod entry;
+mod frame;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 pub use entry::*;
+pub use frame::*;
 
 use crate::error::EngineError;
 

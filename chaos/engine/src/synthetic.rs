@@ -156,6 +156,7 @@ impl<'a> Shop<'a> {
             warm_up_ns: 3_000 * MS,
             recovering_ns: (reset_ms + 2_000) * MS,
             faults,
+            ..TrialSpec::default()
         });
         Self {
             model: m,
@@ -268,7 +269,7 @@ impl<'a> Shop<'a> {
             sent: true,
             customer: 1,
             lines: Vec::new(),
-            stream: "0".to_owned(),
+            stream: String::new(),
             priority: None,
             retry_after: false,
             attempts: 1,
@@ -302,6 +303,7 @@ impl<'a> Shop<'a> {
         let id = format!("{}-order-{ms}", self.trial);
         let call = CallRef {
             link: "order-product".to_owned(),
+            method: "GetProducts".to_owned(),
             request_id: id,
         };
         let breaker = self.arm == "fast" && !self.model.no_breaker;
@@ -314,6 +316,7 @@ impl<'a> Shop<'a> {
                     Kind::Refused {
                         call: call.clone(),
                         attempt: attempts + 1,
+                        reason: "breaker".to_owned(),
                     },
                 );
                 outcome = Outcome::Rejected;

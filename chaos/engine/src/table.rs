@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::checks::{CheckResult, Metric, Selector, Window};
 use crate::figures::window_of;
-use crate::measure::{Tally, Trial};
+use crate::measure::{Lengths, Tally, Trial};
 use crate::result::{ArmResult, RunResult, VoidTrial};
 use crate::runlog::Phase;
 use crate::verdict::Verdict;
@@ -243,7 +243,7 @@ fn breaker_words(trials: &[&Trial], link: &str) -> String {
     let middle = |metric: Metric| {
         let values: Vec<f64> = trials
             .iter()
-            .filter_map(|t| t.breaker_figure(metric, link))
+            .filter_map(|t| t.breaker_figure(metric, link, &Window::Whole, Lengths::default()))
             .collect();
         crate::stats::median(&values).filter(|x| x.is_finite())
     };

@@ -1,13 +1,14 @@
 //! The verdict of a run, from its trials, faults and checks.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::measure::Trial;
 use crate::runlog::Seen;
 use crate::scenario::Action;
 use crate::stats::binomial_limit;
 
 /// What became of a check or a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Everything held.
@@ -75,8 +76,27 @@ pub fn proves(seen: &Seen, action: &Action) -> bool {
     let slow = seen.slow >= binomial_limit(seen.attempts, 0.02);
     match action {
         Action::Down => failed,
-        Action::Toxic(_) => failed || slow,
+        _ => failed || slow,
     }
+}
+
+/// Whether anything proves that a fault acted in a trial: its injector's own count, if
+/// somebody counts; where nobody does, or the count may miss something (a proxy can't count
+/// the connections it refused), the attempts on its link.
+#[must_use]
+pub fn acted(trial: &Trial, fault: &str, action: &Action) -> bool {
+    let counted = trial.acted(Some(fault));
+    let exact = trial.acted.get(fault).is_some_and(|a| a.exact)
+        || (counted.is_some() && !trial.acted.contains_key(fault));
+    let seen = || trial.seen.get(fault).is_some_and(|s| proves(s, action));
+    counted.is_some_and(|n| n > 0) || (!exact && seen())
+}
+
+/// What is in force throughout has no time before it to be compared with, so that only its
+/// injector's count proves that it acted.
+#[must_use]
+pub fn condition_acted(trial: &Trial, name: &str) -> bool {
+    trial.acted(Some(name)).is_some_and(|n| n > 0)
 }
 
 #[cfg(test)]

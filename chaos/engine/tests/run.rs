@@ -330,7 +330,7 @@ async fn what_the_target_lacks_is_told_before_anything_runs() {
     );
 
     let mut nobody = target;
-    nobody.proxy_api = "http://127.0.0.1:1".parse().unwrap();
+    nobody.proxy_api = Some("http://127.0.0.1:1".parse().unwrap());
     assert!(matches!(
         go(&scenario, &nobody, None).await,
         EngineError::Http { .. }
@@ -339,7 +339,7 @@ async fn what_the_target_lacks_is_told_before_anything_runs() {
 
 #[test]
 fn a_target_is_read_as_it_is_written_and_keeps_its_token_to_itself() {
-    let text = r#"{"kind": "embedded", "entry": "http://127.0.0.1:8080/", "lab_token": "s3cret",
+    let text = r#"{"schema_version": 1, "kind": "embedded", "entry": "http://127.0.0.1:8080/", "lab_token": "s3cret",
         "control": {"user": "http://127.0.0.1:9201/"}, "proxy_api": "http://127.0.0.1:8474/"}"#;
     let target: chaos_engine::Target = serde_json::from_str(text).unwrap();
     let again = serde_json::to_string(&target).unwrap();

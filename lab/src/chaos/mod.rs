@@ -6,7 +6,7 @@ mod rerun;
 mod run;
 mod session;
 mod summary;
-mod target;
+pub mod target;
 mod watch;
 
 use anyhow::Result;

@@ -114,5 +114,6 @@ fn options(args: &RunArgs, out: PathBuf) -> Options {
         seed: args.seed,
         quick: args.quick,
         out,
+        i_may_break_this: args.ground.i_may_break_this,
     }
 }

@@ -60,8 +60,7 @@ impl<'a> Session<'a> {
         args: &GroundArgs,
     ) -> Result<Self> {
         let other = args.target.as_deref();
-        let other = other.map(|file| target::from_file(file, args.i_may_break_this));
-        let other = other.transpose()?;
+        let other = other.map(Target::from_file).transpose()?;
         if args.attach {
             Ground::attach(place)?;
         }

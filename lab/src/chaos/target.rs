@@ -1,8 +1,6 @@
-//! The shop, or another system, as the engine knows it.
+//! The shop as the engine knows it.
 
-use std::path::Path;
-
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use chaos_engine::Target;
 
 use crate::state::State;
@@ -18,16 +16,9 @@ pub fn of_shop(state: &State, token: &str) -> Result<Target> {
             .part(name)
             .with_context(|| format!("the lab has no {name}"))
     };
-    let mut target = Target {
-        kind: "embedded".to_owned(),
-        entry: url(&part("gateway")?.url)?,
-        lab_token: token.to_owned(),
-        control: Default::default(),
-        metrics: Default::default(),
-        proxy_api: url(&part("toxiproxy")?.url)?,
-        pids: Default::default(),
-        processes: None,
-    };
+    let mut target = Target::new("embedded", url(&part("gateway")?.url)?);
+    target.lab_token = token.to_owned();
+    target.proxy_api = Some(url(&part("toxiproxy")?.url)?);
     for part in &state.parts {
         let name = part.name.replacen("-service", "", 1);
         if let Some(control) = &part.control {
@@ -41,44 +32,6 @@ pub fn of_shop(state: &State, token: &str) -> Result<Target> {
         }
     }
     Ok(target)
-}
-
-/// The system that a file describes.
-///
-/// # Errors
-/// When the file can't be read or is no target, or names an address that is not this machine's
-/// while nobody has said that it may be broken.
-pub fn from_file(path: &Path, may_break: bool) -> Result<Target> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the target file {}", path.display()))?;
-    let target: Target =
-        toml::from_str(&text).with_context(|| format!("{} describes no target", path.display()))?;
-    if !may_break {
-        require_loopback(&target)?;
-    }
-    Ok(target)
-}
-
-fn require_loopback(target: &Target) -> Result<()> {
-    let controls = target.control.values().chain(target.metrics.values());
-    for url in controls.chain([&target.entry, &target.proxy_api]) {
-        let host = url.host_str().unwrap_or_default();
-        if !is_loopback(host) {
-            bail!(
-                "{host} is not this machine: breaking somebody else's system needs \
-                 --i-may-break-this"
-            );
-        }
-    }
-    Ok(())
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || address
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -131,15 +84,5 @@ mod tests {
             ..state
         };
         assert!(of_shop(&without_gateway, "token").is_err());
-    }
-
-    #[test]
-    fn loopback_is_told_by_its_address() {
-        for host in ["127.0.0.1", "127.9.9.9", "localhost", "[::1]"] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in ["10.0.0.1", "127.0.0.1.example", "example.org", ""] {
-            assert!(!is_loopback(host), "{host}");
-        }
     }
 }

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::eval::Bound;
+use super::metric::percentile_needs;
 use super::outcome::ArmTrials;
 use super::parser::measured_in;
-use super::{Claim, Expr, Measured, Scope, Unit};
+use super::{Claim, Expr, Measured, Scope};
 use crate::measure::{Tally, Trial};
 use crate::stats::{self, Interval};
 
@@ -26,8 +27,11 @@ impl Bound<'_> {
         if repeats < 3 {
             return self.bootstrapped(repeats, &pairs);
         }
-        if let Some(share) = self.lone_share() {
-            return self.share(share, repeats, &pairs);
+        if let Some(m) = self.alone().filter(|m| m.metric.is_share()) {
+            return self.share(m, repeats, &pairs);
+        }
+        if let Some(m) = self.alone().filter(|m| self.is_thin(m)) {
+            return self.percentile(m, repeats, &pairs);
         }
         let bound = stats::mean(&pairs.iter().map(|p| p.1).collect::<Vec<_>>());
         let ratio = matches!(self.check.claim, Claim::Approx { .. });
@@ -36,7 +40,9 @@ impl Bound<'_> {
             .iter()
             .map(|(l, r)| if ratio { l / r } else { l - r })
             .collect();
-        let found = stats::student_t(&values).ok_or("a repeat has no finite value")?;
+        let floor = self.sampling_variance(repeats, ratio);
+        let found =
+            stats::student_t_above(&values, floor).ok_or("a repeat has no finite value")?;
         let interval = on_scale(&found, bound, ratio);
         let each: Vec<String> = pairs.iter().map(|p| self.show(p.0)).collect();
         let more = stats::more_repeats(&values, self.nearest_edge(&found, ratio));
@@ -50,12 +56,88 @@ impl Bound<'_> {
         })
     }
 
-    /// The share on one side, when it is all there is to measure.
-    fn lone_share(&self) -> Option<&Measured> {
+    /// What is on the left side, when it is all there is to measure.
+    fn alone(&self) -> Option<&Measured> {
         match measured_in(&self.check.claim).as_slice() {
-            [m] if m.metric.is_share() && matches!(self.sides().0, Expr::Measured(_)) => Some(*m),
+            [m] if matches!(self.sides().0, Expr::Measured(_)) => Some(*m),
             _ => None,
         }
+    }
+
+    /// Whether it is a percentile that no single repeat has requests enough for.
+    fn is_thin(&self, m: &Measured) -> bool {
+        let Some(need) = percentile_needs(m.metric) else {
+            return false;
+        };
+        let too_few = |t: &&Trial| self.tally(t, m).requests() < need;
+        self.arm_of(&m.arm)
+            .is_ok_and(|arm| arm.trials.iter().any(too_few))
+    }
+
+    fn percentile(
+        &self,
+        m: &Measured,
+        repeats: usize,
+        pairs: &[(f64, f64)],
+    ) -> Result<Estimate, String> {
+        let arm = self.arm_of(&m.arm)?;
+        let latencies: Vec<Vec<(f64, u64)>> = arm
+            .trials
+            .iter()
+            .map(|t| self.tally(t, m).latency.bins().collect())
+            .collect();
+        let q = m.metric.quantile().unwrap_or(0.5);
+        let n: u64 = latencies.iter().flatten().map(|bin| bin.1).sum();
+        let interval = stats::quantile_interval(&latencies, q)
+            .ok_or_else(|| format!("{} has no interval over {n} requests", m.metric))?;
+        let how = format!("{n} requests in {repeats} repeats; where the share under it can lie");
+        Ok(Estimate {
+            interval,
+            bound: pairs[0].1,
+            n,
+            more: None,
+            how,
+        })
+    }
+
+    /// How much the mean over the repeats would vary by the draw of requests alone, as far
+    /// as it is made of shares: a few repeats that happen to agree must not look certain.
+    fn sampling_variance(&self, repeats: usize, ratio: bool) -> f64 {
+        let measured = measured_in(&self.check.claim);
+        let mut variance = 0.0;
+        for m in measured.iter().filter(|m| m.metric.is_share()) {
+            for r in 0..repeats {
+                let Some((slope, of)) = self.slope(m, r, ratio) else {
+                    continue;
+                };
+                variance += slope * slope * of / (repeats * repeats) as f64;
+            }
+        }
+        variance
+    }
+
+    /// How the claim's value changes with one share in one repeat, and the variance of that
+    /// share by chance.
+    fn slope(&self, m: &Measured, repeat: usize, ratio: bool) -> Option<(f64, f64)> {
+        const STEP: f64 = 1e-6;
+        let arm = self.arm_of(&m.arm).ok()?;
+        let (k, n) = self
+            .tally(arm.trials[repeat], m)
+            .share(m.metric, m.limit);
+        let at = |step: f64| {
+            let mut of = |other: &Measured| {
+                let value = self.measure(other, repeat)?;
+                Ok(value + if std::ptr::eq(other, m) { step } else { 0.0 })
+            };
+            let (left, right) = self.sides();
+            let (l, r) = (
+                self.value(left, &mut of).ok()?,
+                self.value(right, &mut of).ok()?,
+            );
+            Some(if ratio { l / r } else { l - r })
+        };
+        let slope = (at(STEP)? - at(-STEP)?) / (2.0 * STEP);
+        slope.is_finite().then(|| (slope, stats::share_variance(k, n)))
     }
 
     fn share(
@@ -127,12 +209,12 @@ impl Bound<'_> {
             let arm = self.arm_of(&m.arm)?;
             let mut by_block = BTreeMap::new();
             for (r, trial) in arm.trials.iter().enumerate().take(repeats) {
-                for (second, tally) in trial.tallies(&self.check.window, &m.selector) {
+                for (second, tally) in self.tallies(trial, m) {
                     by_block.insert((r, second), tally);
                 }
             }
             let fixed = match m.metric.scope() {
-                Scope::Breaker | Scope::Repeat => {
+                Scope::Breaker | Scope::Repeat | Scope::Traffic | Scope::LinkTraffic => {
                     let each: Result<Vec<f64>, _> =
                         (0..repeats).map(|r| self.measure(m, r)).collect();
                     by_block.clear();
@@ -179,8 +261,7 @@ impl Bound<'_> {
             .collect();
         let tally = Tally::sum(parts.iter().copied());
         let value = self.figure(s.measured, s.arm, s.arm.trials[0], &tally)?;
-        let per_repeat = matches!(s.measured.metric.unit(), Unit::Count | Unit::PerSecond);
-        Some(if per_repeat {
+        Some(if s.measured.metric.adds_up() {
             value / s.arm.trials.len() as f64
         } else {
             value

@@ -4,10 +4,7 @@ use super::estimate::Estimate;
 use super::metric::percentile_needs;
 use super::outcome::{ArmTrials, CheckResult, Decision, Measurements};
 use super::parser::measured_in;
-use super::{
-    ArmRef, Check, Claim, Comparison, Expr, Measured, Metric, Predicate, Scope, Selector, Unit,
-};
-use crate::measure::{Tally, Trial};
+use super::{ArmRef, Check, Claim, Comparison, Expr, Measured, Predicate, Unit};
 use crate::stats::{self, Side};
 use crate::verdict::Verdict;
 
@@ -84,7 +81,7 @@ impl Bound<'_> {
         match self.check_data() {
             Err(why) => Decision::unknown(why),
             Ok(repeats) if precondition => self.on_every_repeat(repeats).never_failed(),
-            Ok(repeats) if self.is_exact() => self.on_every_repeat(repeats),
+            Ok(repeats) if self.is_exact(repeats) => self.on_every_repeat(repeats),
             Ok(repeats) => match self.estimate(repeats) {
                 Ok(estimate) => self.judge(&estimate, repeats),
                 Err(why) => Decision::unknown(why),
@@ -125,7 +122,7 @@ impl Bound<'_> {
         if n >= need {
             return Ok(());
         }
-        let window = self.check.window.words();
+        let window = self.window(m).words();
         Err(format!(
             "{} needs {need} requests and there are {n} {window}: ask for share_under instead",
             m.metric
@@ -143,10 +140,12 @@ impl Bound<'_> {
     }
 
     /// Facts, and counts that must be equal to something, are decided on every
-    /// repeat.
-    fn is_exact(&self) -> bool {
+    /// repeat. So are extremes, unless there are repeats enough to compare arms by.
+    fn is_exact(&self, repeats: usize) -> bool {
         let all = measured_in(&self.check.claim);
-        let facts = all.iter().all(|m| m.metric.is_fact());
+        let pairwise = repeats >= 3 && all.iter().any(|m| m.arm != all[0].arm);
+        let fact = |m: &&Measured| m.metric.is_fact() || (m.metric.is_extreme() && !pairwise);
+        let facts = all.iter().all(fact);
         let counts = all.iter().all(|m| m.metric.unit() == Unit::Count);
         let equal = matches!(
             self.check.claim,
@@ -158,68 +157,6 @@ impl Bound<'_> {
         facts || (equal && counts)
     }
 
-    pub(super) fn tally(&self, trial: &Trial, m: &Measured) -> Tally {
-        trial.tally(&self.check.window, &m.selector)
-    }
-
-    /// The value of something measured in one repeat.
-    pub(super) fn measure(&self, m: &Measured, repeat: usize) -> Result<f64, String> {
-        let arm = self.arm_of(&m.arm)?;
-        let trial = arm.trials[repeat];
-        let value = match (m.metric.scope(), &m.selector) {
-            (Scope::Breaker, Selector::Link(link)) => trial.breaker_figure(m.metric, link),
-            (Scope::Repeat, _) => self.fact(m.metric, trial),
-            _ => self.figure(m, arm, trial, &self.tally(trial, m)),
-        };
-        value.ok_or_else(|| self.no_data(m, arm, trial))
-    }
-
-    pub(super) fn figure(
-        &self,
-        m: &Measured,
-        arm: &ArmTrials<'_>,
-        trial: &Trial,
-        t: &Tally,
-    ) -> Option<f64> {
-        let recovering_s = arm.reset_s + crate::scenario::RECOVERY_GRACE.as_secs_f64();
-        let length = trial.length(&self.check.window, self.data.duration_s, recovering_s);
-        t.figure(m.metric, m.limit, length.unwrap_or(0.0))
-    }
-
-    fn fact(&self, metric: Metric, trial: &Trial) -> Option<f64> {
-        let facts = trial.facts.as_ref();
-        match metric {
-            Metric::Recovery => trial.recovery_s(),
-            Metric::LostOrders => facts.map(|f| f.lost_orders as f64),
-            Metric::DuplicateOrders => facts.map(|f| f.duplicate_orders as f64),
-            Metric::Oversold => facts.map(|f| f.oversold as f64),
-            _ => None,
-        }
-    }
-
-    fn no_data(&self, m: &Measured, arm: &ArmTrials<'_>, trial: &Trial) -> String {
-        let of = match &m.selector {
-            Selector::All => "requests".to_owned(),
-            Selector::Op(op) => format!("{op} requests"),
-            Selector::Refused => "requests refused at their first attempt".to_owned(),
-            Selector::Link(link) => format!("calls over {link}"),
-        };
-        let repeat = trial.start.repeat;
-        if matches!(m.metric.scope(), Scope::Repeat | Scope::Breaker) {
-            let why = if trial.injected.is_empty() {
-                ": no fault was injected"
-            } else {
-                ""
-            };
-            return format!(
-                "`{}` has no value in repeat {repeat} of {}{why}",
-                m.metric, arm.name
-            );
-        }
-        let window = self.check.window.words();
-        format!("no {of} {window} in repeat {repeat} of {}", arm.name)
-    }
-
     pub(super) fn value(
         &self,
         expr: &Expr,
@@ -229,8 +166,7 @@ impl Bound<'_> {
             Expr::Number(n) => *n,
             Expr::Reset(arm) => self.arm_of(arm)?.reset_s,
             Expr::Measured(m) => of(m)?,
-            Expr::Add(a, b) => self.value(a, of)? + self.value(b, of)?,
-            Expr::Mul(a, b) => self.value(a, of)? * self.value(b, of)?,
+            Expr::Both(how, a, b) => how.apply(self.value(a, of)?, self.value(b, of)?),
         })
     }
 
@@ -288,10 +224,15 @@ impl Bound<'_> {
             high: lefts.iter().copied().max_by(f64::total_cmp),
             bound: Some(shown.1),
             n: repeats as u64,
-            this_run_only: false,
+            this_run_only: repeats < 3 && self.compares_extremes(),
             more_repeats: None,
             words,
         }
+    }
+
+    fn compares_extremes(&self) -> bool {
+        let all = measured_in(&self.check.claim);
+        all.iter().any(|m| m.metric.is_extreme()) && all.iter().any(|m| m.arm != all[0].arm)
     }
 
     pub(super) fn unit(&self) -> Unit {

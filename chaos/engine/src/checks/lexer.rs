@@ -8,7 +8,7 @@ use super::parser::Problem;
 /// One token.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Token {
-    /// A name; hyphens inside belong to it (`full-jitter`).
+    /// A name; hyphens and dots inside belong to it (`full-jitter`, `product.server`).
     Name(String),
     /// A plain number.
     Number(f64),
@@ -22,6 +22,8 @@ pub(super) enum Token {
     Comma,
     Star,
     Plus,
+    Slash,
+    At,
     End,
 }
 
@@ -39,6 +41,8 @@ impl Token {
             Self::Comma => "`,`".to_owned(),
             Self::Star => "`*`".to_owned(),
             Self::Plus => "`+`".to_owned(),
+            Self::Slash => "`/`".to_owned(),
+            Self::At => "`@`".to_owned(),
             Self::End => "the end".to_owned(),
         }
     }
@@ -79,8 +83,8 @@ fn length_while(text: &str, keep: impl Fn(char) -> bool) -> usize {
 fn name(rest: &str) -> (Token, usize) {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut length = length_while(rest, word);
-    // A hyphen belongs to the name only when more of the name follows it.
-    while rest[length..].starts_with('-') && rest[length + 1..].starts_with(word) {
+    // A hyphen or a dot belongs to the name only when more of the name follows it.
+    while rest[length..].starts_with(['-', '.']) && rest[length + 1..].starts_with(word) {
         length += 1 + length_while(&rest[length + 1..], word);
     }
     (Token::Name(rest[..length].to_owned()), length)
@@ -114,7 +118,7 @@ fn quantity(rest: &str, at: usize) -> Result<(Token, usize), Problem> {
 }
 
 fn sign(rest: &str, at: usize, first: char) -> Result<(Token, usize), Problem> {
-    const SIGNS: [(&str, Token); 11] = [
+    const SIGNS: [(&str, Token); 13] = [
         (">=", Token::Compare(Comparison::AtLeast)),
         ("<=", Token::Compare(Comparison::AtMost)),
         ("==", Token::Compare(Comparison::Equal)),
@@ -126,6 +130,8 @@ fn sign(rest: &str, at: usize, first: char) -> Result<(Token, usize), Problem> {
         (",", Token::Comma),
         ("*", Token::Star),
         ("+", Token::Plus),
+        ("/", Token::Slash),
+        ("@", Token::At),
     ];
     for (sign, token) in SIGNS {
         if rest.starts_with(sign) {

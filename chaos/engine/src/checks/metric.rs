@@ -17,17 +17,34 @@ pub enum Metric {
     P90,
     P99,
     P999,
+    Max,
     Goodput,
+    RetryAfterShare,
     Calls,
     Attempts,
     Retries,
+    Hedges,
     Amplification,
     AttemptsPerCall,
+    FirstWaitMean,
+    FirstWaitMax,
+    SecondWaitMean,
+    SecondWaitMax,
+    Shed,
+    WastedWork,
+    InFlight,
+    PeakRequests,
+    PeakAttempts,
     Opens,
+    Transitions,
     OpenedAfterFailures,
+    OpenedAfterCalls,
     OpenedWithin,
     ClosedWithin,
+    AttemptsWhileOpen,
+    TrialsAtOnce,
     Recovery,
+    Acted,
     LostOrders,
     DuplicateOrders,
     Oversold,
@@ -55,7 +72,13 @@ pub enum Scope {
     Requests,
     /// Calls over one link, in a part of the repeat.
     Link,
-    /// The breaker of one link, over the whole repeat.
+    /// Work at any door or over any link, in a part of the repeat.
+    Work,
+    /// Requests coming and going, in a part of the repeat.
+    Traffic,
+    /// Attempts coming and going over one link, in a part of the repeat.
+    LinkTraffic,
+    /// The breaker of one link.
     Breaker,
     /// The whole repeat.
     Repeat,
@@ -63,61 +86,51 @@ pub enum Scope {
 
 use Metric as M;
 
-const TABLE: [(&str, Metric, Unit, Scope); 25] = [
+type Row = (&'static str, Metric, Unit, Scope);
+
+#[rustfmt::skip]
+const TABLE: [Row; 42] = [
     ("requests", M::Requests, Unit::Count, Scope::Requests),
     ("degraded", M::Degraded, Unit::Count, Scope::Requests),
     ("failed", M::Failed, Unit::Count, Scope::Requests),
     ("rejected", M::Rejected, Unit::Count, Scope::Requests),
-    (
-        "unsuccessful",
-        M::Unsuccessful,
-        Unit::Count,
-        Scope::Requests,
-    ),
+    ("unsuccessful", M::Unsuccessful, Unit::Count, Scope::Requests),
     ("success_rate", M::SuccessRate, Unit::Share, Scope::Requests),
     ("share_under", M::ShareUnder, Unit::Share, Scope::Requests),
     ("p50", M::P50, Unit::Seconds, Scope::Requests),
     ("p90", M::P90, Unit::Seconds, Scope::Requests),
     ("p99", M::P99, Unit::Seconds, Scope::Requests),
     ("p999", M::P999, Unit::Seconds, Scope::Requests),
+    ("max", M::Max, Unit::Seconds, Scope::Requests),
     ("goodput", M::Goodput, Unit::PerSecond, Scope::Requests),
+    ("retry_after_share", M::RetryAfterShare, Unit::Share, Scope::Requests),
     ("calls", M::Calls, Unit::Count, Scope::Link),
     ("attempts", M::Attempts, Unit::Count, Scope::Link),
     ("retries", M::Retries, Unit::Count, Scope::Link),
+    ("hedges", M::Hedges, Unit::Count, Scope::Link),
     ("amplification", M::Amplification, Unit::Ratio, Scope::Link),
-    (
-        "attempts_per_call",
-        M::AttemptsPerCall,
-        Unit::Ratio,
-        Scope::Link,
-    ),
+    ("attempts_per_call", M::AttemptsPerCall, Unit::Ratio, Scope::Link),
+    ("first_wait_mean", M::FirstWaitMean, Unit::Seconds, Scope::Link),
+    ("first_wait_max", M::FirstWaitMax, Unit::Seconds, Scope::Link),
+    ("second_wait_mean", M::SecondWaitMean, Unit::Seconds, Scope::Link),
+    ("second_wait_max", M::SecondWaitMax, Unit::Seconds, Scope::Link),
+    ("shed", M::Shed, Unit::Count, Scope::Work),
+    ("wasted_work", M::WastedWork, Unit::Seconds, Scope::Work),
+    ("in_flight", M::InFlight, Unit::Count, Scope::Traffic),
+    ("peak_requests", M::PeakRequests, Unit::Count, Scope::Traffic),
+    ("peak_attempts", M::PeakAttempts, Unit::Count, Scope::LinkTraffic),
     ("opens", M::Opens, Unit::Count, Scope::Breaker),
-    (
-        "opened_after_failures",
-        M::OpenedAfterFailures,
-        Unit::Count,
-        Scope::Breaker,
-    ),
-    (
-        "opened_within",
-        M::OpenedWithin,
-        Unit::Seconds,
-        Scope::Breaker,
-    ),
-    (
-        "closed_within",
-        M::ClosedWithin,
-        Unit::Seconds,
-        Scope::Breaker,
-    ),
+    ("transitions", M::Transitions, Unit::Count, Scope::Breaker),
+    ("opened_after_failures", M::OpenedAfterFailures, Unit::Count, Scope::Breaker),
+    ("opened_after_calls", M::OpenedAfterCalls, Unit::Count, Scope::Breaker),
+    ("opened_within", M::OpenedWithin, Unit::Seconds, Scope::Breaker),
+    ("closed_within", M::ClosedWithin, Unit::Seconds, Scope::Breaker),
+    ("attempts_while_open", M::AttemptsWhileOpen, Unit::Count, Scope::Breaker),
+    ("trials_at_once", M::TrialsAtOnce, Unit::Count, Scope::Breaker),
     ("recovery_s", M::Recovery, Unit::Seconds, Scope::Repeat),
+    ("acted", M::Acted, Unit::Count, Scope::Repeat),
     ("lost_orders", M::LostOrders, Unit::Count, Scope::Repeat),
-    (
-        "duplicate_orders",
-        M::DuplicateOrders,
-        Unit::Count,
-        Scope::Repeat,
-    ),
+    ("duplicate_orders", M::DuplicateOrders, Unit::Count, Scope::Repeat),
     ("oversold", M::Oversold, Unit::Count, Scope::Repeat),
 ];
 
@@ -133,7 +146,7 @@ impl Metric {
         TABLE.iter().find(|row| row.0 == name).map(|row| row.1)
     }
 
-    fn row(self) -> &'static (&'static str, Self, Unit, Scope) {
+    fn row(self) -> &'static Row {
         // The table has a row for every variant (a test counts them), so the
         // fallback is never taken.
         TABLE.iter().find(|row| row.1 == self).unwrap_or(&TABLE[0])
@@ -165,6 +178,20 @@ impl Metric {
                 self,
                 M::Failed | M::Rejected | M::Degraded | M::Unsuccessful
             )
+    }
+
+    /// Whether it is the greatest of many, which no resampling can tell more of: it is
+    /// decided on every repeat, unless arms are compared over several.
+    #[must_use]
+    pub fn is_extreme(self) -> bool {
+        matches!(self.scope(), Scope::Traffic | Scope::LinkTraffic)
+            || matches!(self, M::Max | M::FirstWaitMax | M::SecondWaitMax)
+    }
+
+    /// Whether that of two stretches is the sum of both.
+    #[must_use]
+    pub fn adds_up(self) -> bool {
+        matches!(self.unit(), Unit::Count | Unit::PerSecond) || self == M::WastedWork
     }
 
     /// Whether it is a share of independent trials (success or not).

@@ -56,6 +56,7 @@
 mod estimate;
 mod eval;
 mod lexer;
+mod measured;
 mod metric;
 mod outcome;
 mod parser;
@@ -72,8 +73,8 @@ pub use parser::{Problem, parse};
 
 use loadtest::Op;
 
-/// Words that can't name a fault.
-pub const RESERVED: [&str; 12] = [
+/// Words that can't name a fault, a condition or a window.
+pub const RESERVED: [&str; 13] = [
     "fault",
     "recovery",
     "clear",
@@ -82,6 +83,7 @@ pub const RESERVED: [&str; 12] = [
     "during",
     "while",
     "after",
+    "whole",
     "reset",
     "within",
     "refused",
@@ -123,8 +125,43 @@ impl Check {
 pub struct Names {
     /// The arms.
     pub arms: Vec<String>,
-    /// The faults, each with its link.
+    /// The faults, each with its link (or part).
     pub faults: Vec<(String, String)>,
+    /// The conditions, each with its link.
+    pub conditions: Vec<(String, String)>,
+    /// The stretches of time that have a name.
+    pub windows: Vec<String>,
+    /// The streams of the load that have a name.
+    pub streams: Vec<String>,
+}
+
+impl Names {
+    /// Faults and conditions.
+    fn broken(&self) -> impl Iterator<Item = &(String, String)> {
+        self.faults.iter().chain(&self.conditions)
+    }
+
+    /// The one link that faults break; that conditions break, if no fault breaks one.
+    fn broken_link(&self) -> Option<&str> {
+        let one = |of: &'_ [(String, String)]| -> Option<usize> {
+            let mut found: Option<usize> = None;
+            for (i, (_, link)) in of.iter().enumerate() {
+                let is_link = link.contains('-') && !link.ends_with("-service");
+                match found {
+                    None if is_link => found = Some(i),
+                    Some(first) if is_link && of[first].1 != *link => return None,
+                    _ => {}
+                }
+            }
+            found
+        };
+        let of = if self.faults.is_empty() {
+            &self.conditions
+        } else {
+            &self.faults
+        };
+        one(of).map(|i| of[i].1.as_str())
+    }
 }
 
 /// A parsed check.
@@ -217,10 +254,49 @@ pub enum Expr {
     Reset(ArmRef),
     /// Something measured.
     Measured(Measured),
-    /// A sum.
-    Add(Box<Self>, Box<Self>),
-    /// A product.
-    Mul(Box<Self>, Box<Self>),
+    /// Two sides joined.
+    Both(Operation, Box<Self>, Box<Self>),
+}
+
+/// How two sides are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// `a + b`
+    Add,
+    /// `a * b`
+    Mul,
+    /// `a / b`
+    Div,
+    /// `max(a, b)`
+    Max,
+    /// `min(a, b)`
+    Min,
+}
+
+impl Operation {
+    /// The two, joined.
+    #[must_use]
+    pub fn apply(self, a: f64, b: f64) -> f64 {
+        match self {
+            Self::Add => a + b,
+            Self::Mul => a * b,
+            Self::Div => a / b,
+            Self::Max => a.max(b),
+            Self::Min => a.min(b),
+        }
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn words(self, a: &str, b: &str) -> String {
+        match self {
+            Self::Add => format!("{a} + {b}"),
+            Self::Mul => format!("{a} * {b}"),
+            Self::Div => format!("{a} / {b}"),
+            Self::Max => format!("max({a}, {b})"),
+            Self::Min => format!("min({a}, {b})"),
+        }
+    }
 }
 
 impl Expr {
@@ -229,7 +305,7 @@ impl Expr {
         match self {
             Self::Number(_) | Self::Reset(_) => Vec::new(),
             Self::Measured(m) => vec![m],
-            Self::Add(a, b) | Self::Mul(a, b) => {
+            Self::Both(_, a, b) => {
                 let mut all = a.measured();
                 all.extend(b.measured());
                 all
@@ -258,6 +334,8 @@ pub struct Measured {
     pub selector: Selector,
     /// The limit of `share_under`, in seconds.
     pub limit: Option<f64>,
+    /// Its own part of the run; `None` for the check's.
+    pub window: Option<Window>,
 }
 
 /// What a metric is taken of.
@@ -269,8 +347,33 @@ pub enum Selector {
     Op(Op),
     /// Requests whose call was refused at its first attempt.
     Refused,
-    /// The calls over a link.
+    /// Requests of one stream.
+    Stream(String),
+    /// Requests of one priority.
+    Priority(String),
+    /// The calls over a link, or what happened at a door.
     Link(String),
+    /// The same of every link and door.
+    AnyLink,
+    /// One fault or condition.
+    Fault(String),
+}
+
+impl Selector {
+    /// What it takes, for people.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::All => "requests".to_owned(),
+            Self::Op(op) => format!("{op} requests"),
+            Self::Refused => "requests refused at their first attempt".to_owned(),
+            Self::Stream(name) => format!("requests of the stream {name}"),
+            Self::Priority(name) => format!("{name} requests"),
+            Self::Link(link) => format!("calls over {link}"),
+            Self::AnyLink => "calls".to_owned(),
+            Self::Fault(name) => name.clone(),
+        }
+    }
 }
 
 /// Which part of a repeat a check looks at.
@@ -282,7 +385,7 @@ pub enum Window {
     Before,
     /// While any fault was on.
     During,
-    /// While this fault was on.
+    /// While this fault was on, or in the stretch of time of this name.
     DuringFault(String),
     /// From the clearing to reset + 2 s.
     Recovering,

@@ -1,13 +1,13 @@
 //! What deciding a check takes and gives.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Unit;
 use crate::measure::Trial;
 use crate::verdict::Verdict;
 
 /// A check with its verdict.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckResult {
     /// Its name.
     pub id: String,

@@ -1,16 +1,17 @@
 //! The parser of checks. Names are resolved while parsing, so that every
 //! mistake is reported where it stands.
 
-use std::ops::Range;
+mod selector;
+mod when;
 
-use loadtest::Op;
+use std::ops::Range;
 
 use super::lexer::{Token, tokens};
 use super::metric::{Metric, Scope, Unit};
-use super::units::{Typed, bind_reset, same_unit, something_measured};
-use super::{ArmRef, Claim, Expr, Measured, Names, Predicate, Selector, Window};
+use super::units::{Typed, bind_reset, joined, same_unit, something_measured};
+use super::{ArmRef, Claim, Expr, Measured, Names, Operation, Predicate, Selector};
 use crate::diagnostics::{closest, list};
-use crate::scenario::known::LINKS;
+use selector::selector;
 
 /// Why a text is no check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,35 +163,22 @@ impl Parser<'_> {
     fn side(&mut self) -> Result<Typed, Problem> {
         let mut sum = self.term()?;
         while self.eat(&Token::Plus) {
-            let more = self.term()?;
-            same_unit(&sum, &more, &more.span)?;
-            sum = Typed {
-                span: sum.span.start..more.span.end,
-                seconds: sum.seconds,
-                expr: Expr::Add(Box::new(sum.expr), Box::new(more.expr)),
-            };
+            sum = joined(sum, Operation::Add, self.term()?)?;
         }
         Ok(sum)
     }
 
     fn term(&mut self) -> Result<Typed, Problem> {
         let mut product = self.factor()?;
-        while self.eat(&Token::Star) {
-            let more = self.factor()?;
-            let span = product.span.start..more.span.end;
-            if product.seconds && more.seconds {
-                return Err(Problem::new(
-                    span,
-                    "a duration times a duration is no duration",
-                ));
-            }
-            product = Typed {
-                span,
-                seconds: product.seconds || more.seconds,
-                expr: Expr::Mul(Box::new(product.expr), Box::new(more.expr)),
+        loop {
+            let how = match self.peek() {
+                Token::Star => Operation::Mul,
+                Token::Slash => Operation::Div,
+                _ => return Ok(product),
             };
+            self.next();
+            product = joined(product, how, self.factor()?)?;
         }
-        Ok(product)
     }
 
     fn factor(&mut self) -> Result<Typed, Problem> {
@@ -215,12 +203,46 @@ impl Parser<'_> {
                 })
             }
             Token::Name(name) if name == "reset" => self.reset(span),
+            Token::Name(name) if name == "max" && self.chooses() => {
+                self.choice(Operation::Max, span)
+            }
+            Token::Name(name) if name == "min" => self.choice(Operation::Min, span),
             Token::Name(name) => self.metric(&name, span),
             other => {
                 let message = format!("expected a metric or a number, found {}", other.words());
                 Err(Problem::new(span, message))
             }
         }
+    }
+
+    /// Whether `max` is the greater of two sides and not the longest latency: it is when
+    /// what follows in the brackets is no arm.
+    fn chooses(&self) -> bool {
+        let token = |ahead: usize| self.tokens.get(self.at + ahead).map(|t| &t.0);
+        if token(0) != Some(&Token::Open) {
+            return false;
+        }
+        let arm = match token(1) {
+            Some(Token::Star) => true,
+            Some(Token::Name(name)) => self.names.arms.contains(name),
+            _ => false,
+        };
+        !(arm && matches!(token(2), Some(Token::Comma | Token::Close)))
+    }
+
+    /// `max(a, b, …)` or `min(a, b, …)`, its name read already.
+    fn choice(&mut self, which: Operation, span: Range<usize>) -> Result<Typed, Problem> {
+        self.expect(&Token::Open, "after `max` or `min`")?;
+        let mut found = self.side()?;
+        self.expect(&Token::Comma, "between the sides to choose from")?;
+        loop {
+            found = joined(found, which, self.side()?)?;
+            if !self.eat(&Token::Comma) {
+                break;
+            }
+        }
+        found.span = span.start..self.expect(&Token::Close, "after the sides")?.end;
+        Ok(found)
     }
 
     fn reset(&mut self, span: Range<usize>) -> Result<Typed, Problem> {
@@ -239,7 +261,7 @@ impl Parser<'_> {
 
     fn metric(&mut self, name: &str, span: Range<usize>) -> Result<Typed, Problem> {
         let Some(metric) = Metric::named(name) else {
-            let known: Vec<&str> = Metric::names().chain(["approx", "reset"]).collect();
+            let known: Vec<&str> = Metric::names().chain(["approx", "reset", "min"]).collect();
             return Err(Problem::unknown(span, "metric", name, &known));
         };
         let mut found = Measured {
@@ -247,6 +269,7 @@ impl Parser<'_> {
             arm: ArmRef::Each,
             selector: Selector::All,
             limit: None,
+            window: None,
         };
         let mut whole = span.clone();
         if self.eat(&Token::Open) {
@@ -257,6 +280,11 @@ impl Parser<'_> {
             whole.end = self.expect(&Token::Close, "after the arguments")?.end;
         }
         self.complete(&mut found, &whole)?;
+        if self.eat(&Token::At) {
+            let (window, end) = self.own_window()?;
+            found.window = Some(window);
+            whole.end = end;
+        }
         let seconds = metric.unit() == Unit::Seconds;
         Ok(Typed {
             expr: Expr::Measured(found),
@@ -289,7 +317,7 @@ impl Parser<'_> {
                 Ok(())
             }
             Token::Name(name) if m.selector == Selector::All => {
-                m.selector = selector(m.metric, &name, span)?;
+                m.selector = selector(self.names, m.metric, &name, span)?;
                 Ok(())
             }
             other => {
@@ -305,159 +333,27 @@ impl Parser<'_> {
             let message = "`share_under` needs a limit: share_under(arm, 50ms)";
             return Err(Problem::new(span.clone(), message));
         }
-        let needs_link = matches!(m.metric.scope(), Scope::Link | Scope::Breaker);
-        if needs_link && m.selector == Selector::All {
-            let mut links: Vec<&String> = self.names.faults.iter().map(|(_, link)| link).collect();
-            links.dedup();
-            let [link] = links.as_slice() else {
+        let needs_link = matches!(
+            m.metric.scope(),
+            Scope::Link | Scope::LinkTraffic | Scope::Breaker
+        );
+        if m.selector == Selector::All && m.metric.scope() == Scope::Work {
+            m.selector = Selector::AnyLink;
+        } else if needs_link && m.selector == Selector::All {
+            let Some(link) = self.names.broken_link() else {
                 let message = format!(
                     "`{}` needs a link: {}(arm, order-product)",
                     m.metric, m.metric
                 );
                 return Err(Problem::new(span.clone(), message));
             };
-            m.selector = Selector::Link((*link).clone());
+            m.selector = Selector::Link(link.to_owned());
         }
         if m.selector == Selector::Refused && self.names.faults.is_empty() {
             let message = "`refused` is about the faulted link, and there is no fault";
             return Err(Problem::new(span.clone(), message));
         }
         Ok(())
-    }
-
-    fn when(&mut self, claim: &Claim) -> Result<(Window, Option<Range<usize>>), Problem> {
-        let Token::Name(word) = self.peek().clone() else {
-            return Ok((Window::Whole, None));
-        };
-        let start = self.span().start;
-        let window = match word.as_str() {
-            "before" => {
-                self.next();
-                self.fault()?;
-                Window::Before
-            }
-            "during" => {
-                self.next();
-                self.fault()?.map_or(Window::During, Window::DuringFault)
-            }
-            "while" => {
-                self.next();
-                self.expect(&Token::Name("recovering".to_owned()), "after `while`")?;
-                Window::Recovering
-            }
-            "after" => {
-                self.next();
-                self.after(claim)?
-            }
-            _ => return Ok((Window::Whole, None)),
-        };
-        let end = self.tokens[self.at.saturating_sub(1)].1.end;
-        Ok((window, Some(start..end)))
-    }
-
-    /// `fault` (any, `None`) or the name of one.
-    fn fault(&mut self) -> Result<Option<String>, Problem> {
-        let (token, span) = self.next();
-        let known: Vec<&str> = self
-            .names
-            .faults
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .collect();
-        match token {
-            Token::Name(name) if name == "fault" && !known.is_empty() => Ok(None),
-            Token::Name(name) if known.contains(&name.as_str()) => Ok(Some(name)),
-            Token::Name(_) if known.is_empty() => Err(Problem::new(
-                span,
-                "the scenario has no fault on its time line",
-            )),
-            Token::Name(name) => Err(Problem::unknown(span, "fault", &name, &known)),
-            other => {
-                let message = format!("expected a fault's name, found {}", other.words());
-                Err(Problem::new(span, message))
-            }
-        }
-    }
-
-    fn after(&mut self, claim: &Claim) -> Result<Window, Problem> {
-        let (token, span) = self.next();
-        let Token::Name(word) = token else {
-            return Err(Problem::new(
-                span,
-                "expected `recovery`, `fault` or `clear` after `after`",
-            ));
-        };
-        // `after fault` and `after clear` say from where such a metric counts.
-        let from = |wanted: &[Metric]| {
-            let all = measured_in(claim);
-            !all.is_empty() && all.iter().all(|m| wanted.contains(&m.metric))
-        };
-        match word.as_str() {
-            "recovery" => Ok(Window::After),
-            "fault" if from(&[Metric::OpenedWithin]) => Ok(Window::Whole),
-            "clear" if from(&[Metric::ClosedWithin, Metric::Recovery]) => Ok(Window::Whole),
-            "fault" => Err(Problem::new(
-                span,
-                "`after fault` goes with opened_within only",
-            )),
-            "clear" => Err(Problem::new(
-                span,
-                "`after clear` goes with closed_within and recovery_s only",
-            )),
-            _ => Err(Problem::unknown(
-                span,
-                "part of the run: after",
-                &word,
-                &["recovery", "fault", "clear"],
-            )),
-        }
-    }
-
-    /// Metrics of the whole repeat have no part of it.
-    fn scopes(&self, predicate: &Predicate, span: Option<Range<usize>>) -> Result<(), Problem> {
-        let Some(span) = span.filter(|_| predicate.window != Window::Whole) else {
-            return Ok(());
-        };
-        for m in measured_in(&predicate.claim) {
-            if matches!(m.metric.scope(), Scope::Breaker | Scope::Repeat) {
-                let message = format!("`{}` is of the whole repeat, not of a part", m.metric);
-                return Err(Problem::new(span, message));
-            }
-        }
-        if self.names.faults.is_empty() && predicate.window != Window::Before {
-            return Err(Problem::new(
-                span,
-                "the scenario has no fault on its time line",
-            ));
-        }
-        Ok(())
-    }
-}
-
-fn selector(metric: Metric, name: &str, span: Range<usize>) -> Result<Selector, Problem> {
-    let links = LINKS
-        .contains(&name)
-        .then(|| Selector::Link(name.to_owned()));
-    match metric.scope() {
-        Scope::Repeat => Err(Problem::new(
-            span,
-            format!("`{metric}` takes an arm and nothing else"),
-        )),
-        Scope::Link | Scope::Breaker => {
-            links.ok_or_else(|| Problem::unknown(span, "link", name, &LINKS))
-        }
-        Scope::Requests if name == "refused" => Ok(Selector::Refused),
-        Scope::Requests => {
-            let op = Op::ALL
-                .into_iter()
-                .find(|op| op.as_str() == name)
-                .map(Selector::Op);
-            op.or(links).ok_or_else(|| {
-                let ops = Op::ALL.iter().map(|op| op.as_str());
-                let known: Vec<&str> = ops.chain(["refused"]).chain(LINKS).collect();
-                Problem::unknown(span, "selector", name, &known)
-            })
-        }
     }
 }
 

@@ -53,11 +53,18 @@ pub(crate) fn admissible(text: &str, check: &Predicate, names: &Names) -> Result
         let message = "a precondition is about one trial, and a trial has one arm: name the same arm, or `*`, throughout";
         return Err(Problem::new(0..text.len(), message));
     }
-    in_time(text, &check.window, names)
+    for m in measured {
+        in_time(text, m.window.as_ref().unwrap_or(&check.window), names)?;
+    }
+    Ok(())
 }
 
 fn not_for_one_trial(metric: Metric) -> Option<&'static str> {
-    if matches!(metric.scope(), Scope::Breaker | Scope::Repeat) {
+    let of_the_trial = matches!(
+        metric.scope(),
+        Scope::Breaker | Scope::Repeat | Scope::Traffic | Scope::LinkTraffic
+    );
+    if of_the_trial {
         return Some(
             "is what a trial comes to, so it can't decide whether the trial counts; a precondition is about requests or calls before the fault",
         );
@@ -163,13 +170,15 @@ fn words(side: &Expr) -> String {
         Expr::Number(n) => n.to_string(),
         Expr::Reset(_) => "reset".to_owned(),
         Expr::Measured(m) => match &m.selector {
-            Selector::All => m.metric.to_string(),
+            Selector::All | Selector::AnyLink => m.metric.to_string(),
             Selector::Op(op) => format!("{} of {op}", m.metric),
             Selector::Refused => format!("{} of those refused", m.metric),
+            Selector::Stream(name) | Selector::Priority(name) | Selector::Fault(name) => {
+                format!("{} of {name}", m.metric)
+            }
             Selector::Link(link) => format!("{} over {link}", m.metric),
         },
-        Expr::Add(a, b) => format!("{} + {}", words(a), words(b)),
-        Expr::Mul(a, b) => format!("{} * {}", words(a), words(b)),
+        Expr::Both(how, a, b) => how.words(&words(a), &words(b)),
     }
 }
 
@@ -203,6 +212,9 @@ mod tests {
             faults: Vec::new(),
             op: loadtest::Op::Order,
             refused: false,
+            stream: String::new(),
+            priority: None,
+            retry_after: 0,
             outcomes: Outcomes {
                 ok,
                 failed,
@@ -229,6 +241,9 @@ mod tests {
             ],
             links: Vec::new(),
             breakers: Default::default(),
+            flow: Default::default(),
+            begun: Default::default(),
+            acted: Default::default(),
         };
         Trial::from_entries(&[Entry::Trial(start), Entry::Frame(frame)]).unwrap()
     }
@@ -237,6 +252,7 @@ mod tests {
         let names = Names {
             arms: ["naive", "fast"].map(str::to_owned).to_vec(),
             faults: vec![("outage".to_owned(), "order-product".to_owned())],
+            ..Names::default()
         };
         let that = format!("{that} before outage");
         let predicate = super::super::parse(&that, &names).unwrap();

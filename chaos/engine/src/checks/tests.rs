@@ -6,6 +6,9 @@ fn names() -> Names {
             .map(str::to_owned)
             .to_vec(),
         faults: vec![("outage".to_owned(), "order-product".to_owned())],
+        windows: vec!["five-times".to_owned()],
+        streams: vec!["shoppers".to_owned()],
+        ..Names::default()
     }
 }
 
@@ -86,7 +89,7 @@ fn what_is_left_out_has_a_meaning() {
     );
     let p = good("closed_within(fast) <= reset + 2s after clear");
     assert_eq!(p.window, Window::Whole);
-    let Expr::Add(reset, two) = compare(&p).2 else {
+    let Expr::Both(Operation::Add, reset, two) = compare(&p).2 else {
         panic!()
     };
     assert_eq!(**reset, Expr::Reset(ArmRef::Named("fast".to_owned())));
@@ -96,13 +99,13 @@ fn what_is_left_out_has_a_meaning() {
 #[test]
 fn products_bind_tighter_than_sums() {
     let p = good("attempts(fast) < 1 + 2 * attempts(naive)");
-    let Expr::Add(one, product) = compare(&p).2 else {
+    let Expr::Both(Operation::Add, one, product) = compare(&p).2 else {
         panic!()
     };
     assert_eq!(**one, Expr::Number(1.0));
-    assert!(matches!(**product, Expr::Mul(..)));
+    assert!(matches!(**product, Expr::Both(Operation::Mul, ..)));
     let p = good("attempts(fast) < (1 + 2) * attempts(naive)");
-    assert!(matches!(compare(&p).2, Expr::Mul(..)));
+    assert!(matches!(compare(&p).2, Expr::Both(Operation::Mul, ..)));
 }
 
 #[test]
@@ -245,7 +248,7 @@ fn mistakes_are_marked_where_they_stand() {
 fn without_a_fault_nothing_can_be_about_one() {
     let steady = Names {
         arms: vec!["shop".to_owned()],
-        faults: Vec::new(),
+        ..Names::default()
     };
     let said = |text: &str| parse(text, &steady).unwrap_err().message;
     assert!(said("failed(shop) == 0 during fault").contains("no fault"));

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::parser::{Problem, measured_in};
-use super::{ArmRef, Claim, Expr, Predicate};
+use super::{ArmRef, Claim, Expr, Operation, Predicate};
 
 /// An expression with what its number means.
 pub(super) struct Typed {
@@ -22,6 +22,33 @@ pub(super) fn same_unit(a: &Typed, b: &Typed, at: &Range<usize>) -> Result<(), P
         "this must be a plain number or a percentage, not a duration"
     };
     Err(Problem::new(at.clone(), message))
+}
+
+/// Two sides joined, if what they mean goes together.
+pub(super) fn joined(a: Typed, how: Operation, b: Typed) -> Result<Typed, Problem> {
+    let span = a.span.start..b.span.end;
+    let seconds = match how {
+        Operation::Add | Operation::Max | Operation::Min => {
+            same_unit(&a, &b, &b.span)?;
+            a.seconds
+        }
+        Operation::Mul if a.seconds && b.seconds => {
+            let message = "a duration times a duration is no duration";
+            return Err(Problem::new(span, message));
+        }
+        Operation::Div if b.seconds && !a.seconds => {
+            let message = "a number divided by a duration is neither";
+            return Err(Problem::new(span, message));
+        }
+        Operation::Mul => a.seconds || b.seconds,
+        Operation::Div => a.seconds && !b.seconds,
+    };
+    let expr = Expr::Both(how, Box::new(a.expr), Box::new(b.expr));
+    Ok(Typed {
+        expr,
+        seconds,
+        span,
+    })
 }
 
 pub(super) fn something_measured(left: &Typed, right: &Typed) -> Result<(), Problem> {
@@ -59,7 +86,7 @@ pub(super) fn bind_reset(mut predicate: Predicate, text: &str) -> Result<Predica
 fn has_open_reset(expr: &Expr) -> bool {
     match expr {
         Expr::Reset(arm) => *arm == ArmRef::Each,
-        Expr::Add(a, b) | Expr::Mul(a, b) => has_open_reset(a) || has_open_reset(b),
+        Expr::Both(_, a, b) => has_open_reset(a) || has_open_reset(b),
         Expr::Number(_) | Expr::Measured(_) => false,
     }
 }
@@ -67,7 +94,7 @@ fn has_open_reset(expr: &Expr) -> bool {
 fn fill_reset(expr: &mut Expr, with: &ArmRef) {
     match expr {
         Expr::Reset(arm) if *arm == ArmRef::Each => *arm = with.clone(),
-        Expr::Add(a, b) | Expr::Mul(a, b) => {
+        Expr::Both(_, a, b) => {
             fill_reset(a, with);
             fill_reset(b, with);
         }

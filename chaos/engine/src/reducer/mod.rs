@@ -24,18 +24,19 @@ mod story;
 mod tests;
 mod window;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use loadtest::{Outcome, Record};
 
 use crate::control::Told;
 use crate::event::{CallRef, Event, Kind};
-use crate::runlog::{Entry, Outcomes, Phase};
+use crate::runlog::{BreakerState, Entry, Outcomes, Phase};
 use breakers::Breakers;
 use frames::Frames;
 use seen::SeenBy;
 use story::{Attempt, Call, Ended, Place, Story};
-pub use story::{Health, TrialSpec};
+use story::{Deed, Did};
+pub use story::{Counted, Health, TrialSpec};
 use window::Windows;
 
 /// How long a finished request waits for its events.
@@ -60,6 +61,7 @@ pub struct Reducer {
     breakers: Breakers,
     seen: SeenBy,
     out: Vec<Entry>,
+    rows: Vec<Counted>,
     phase: Option<Phase>,
     health: Health,
     forgotten_ns: u64,
@@ -77,7 +79,8 @@ impl Reducer {
             frames: Frames::new(&spec),
             breakers: Breakers::default(),
             seen: SeenBy::new(&spec),
-            out: Vec::new(),
+            out: told_at_once(&spec),
+            rows: Vec::new(),
             phase: None,
             health: Health::default(),
             forgotten_ns: 0,
@@ -100,13 +103,8 @@ impl Reducer {
             self.health.steady += 1;
             self.health.unsteady += u64::from(!record.outcome.is_success());
         }
-        let ended = Ended {
-            request_id: record.request_id.clone(),
-            op: record.op,
-            scheduled_ns: record.scheduled_ns,
-            ended_ns: record.ended_ns,
-            outcome: record.outcome,
-        };
+        self.frames.flow(record);
+        let ended = Ended::of(record, self.spec.rows);
         // Records come almost in order, so the place is found near the end.
         let at = self
             .due
@@ -134,68 +132,98 @@ impl Reducer {
     }
 
     fn event(&mut self, event: Event) {
-        let ended_ns = event.t_ns;
+        let ns = event.t_ns;
         match event.kind {
-            Kind::Attempt {
-                call,
-                attempt,
-                started_ns,
-                ok,
-                failure,
-                cancelled,
-            } => {
-                let failed = !ok && !cancelled && counts_against(failure.as_deref());
-                let learnt = if cancelled { None } else { Some(!failed) };
-                self.breakers
-                    .attempt(&call.link, learnt, failure.as_deref());
-                let link = call.link.clone();
-                let attempt = Attempt {
-                    link,
-                    number: attempt,
-                    started_ns,
-                    ended_ns,
-                    failed,
-                };
-                self.add(&call, ended_ns, |story| story.attempts.push(attempt));
-            }
-            Kind::Refused { call, attempt } => {
-                let faulted = self.spec.faults.iter().any(|(_, link)| *link == call.link);
-                let link = call.link.clone();
-                self.add(&call, ended_ns, |story| {
-                    story.refused_first |= faulted && attempt == 1;
-                    story.refused.push(link);
-                });
-            }
+            Kind::Attempt { .. } => self.attempt(ns, event.kind),
             Kind::Call {
                 call,
                 outcome,
                 attempts,
                 started_ns,
             } => {
-                let link = call.link.clone();
                 let ended = Call {
-                    link,
+                    link: call.link.clone(),
                     outcome,
                     tried: attempts > 0,
                     started_ns,
-                    ended_ns,
+                    ended_ns: ns,
                 };
-                self.add(&call, ended_ns, |story| story.calls.push(ended));
+                self.add(&call, ns, |story| story.calls.push(ended));
             }
-            Kind::Breaker { link, from, to } => {
-                let failed_in_a_row = self.breakers.moved(&link, ended_ns, to);
-                let (trial, t_us) = (self.spec.trial, self.spec.t_us(ended_ns));
-                self.out.push(Entry::Breaker {
-                    trial,
-                    t_us,
-                    link,
-                    from,
-                    to,
-                    failed_in_a_row,
-                });
+            Kind::Refused { call, attempt, .. } => {
+                let first = attempt == 1 && self.spec.faulted(&call.link);
+                self.deed(&call, ns, Did::Refuse);
+                if first {
+                    self.add(&call, ns, |story| story.refused_first = true);
+                }
             }
-            Kind::Hello | Kind::Gap { .. } | Kind::Other => {}
+            Kind::Wait {
+                call,
+                attempt,
+                wait_us,
+            } => self.deed(&call, ns, Did::Wait(attempt, wait_us)),
+            Kind::Hedge { call, .. } => self.deed(&call, ns, Did::Hedge),
+            Kind::HedgeWon { call, .. } => self.deed(&call, ns, Did::HedgeWon),
+            Kind::Shed { call, .. } => self.deed(&call, ns, Did::Shed),
+            Kind::Wasted { call, took_us } => self.deed(&call, ns, Did::Waste(took_us)),
+            Kind::Fault { fault, .. } => self.frames.acted(&fault, ns),
+            Kind::Breaker { link, from, to } => self.moved(ns, link, from, to),
+            Kind::Hello
+            | Kind::Gap { .. }
+            | Kind::FaultExpired { .. }
+            | Kind::Policy { .. }
+            | Kind::Other => {}
         }
+    }
+
+    fn attempt(&mut self, ended_ns: u64, kind: Kind) {
+        let Kind::Attempt {
+            call,
+            attempt,
+            started_ns,
+            ok,
+            failure,
+            cancelled,
+        } = kind
+        else {
+            return;
+        };
+        let failed = !ok && !cancelled && counts_against(failure.as_deref());
+        let learnt = if cancelled { None } else { Some(!failed) };
+        self.breakers
+            .attempt(&call.link, learnt, failure.as_deref());
+        let life = (started_ns, ended_ns);
+        self.breakers.begun(&call.link, life, self.windows.begun());
+        if !call.request_id.is_empty() {
+            self.frames.begun(&call.link, started_ns);
+        }
+        let attempt = Attempt {
+            link: call.link.clone(),
+            number: attempt,
+            started_ns,
+            ended_ns,
+            failed,
+        };
+        self.add(&call, ended_ns, |story| story.attempts.push(attempt));
+    }
+
+    fn deed(&mut self, call: &CallRef, at_ns: u64, what: Did) {
+        let link = call.link.clone();
+        let deed = Deed { link, at_ns, what };
+        self.add(call, at_ns, |story| story.deeds.push(deed));
+    }
+
+    fn moved(&mut self, ns: u64, link: String, from: BreakerState, to: BreakerState) {
+        let led = self.breakers.moved(&link, ns, to);
+        self.out.push(Entry::Breaker {
+            trial: self.spec.trial,
+            t_us: self.spec.t_us(ns),
+            link,
+            from,
+            to,
+            failed_in_a_row: led.failed_in_a_row,
+            attempts_since: led.since,
+        });
     }
 
     /// Adds to a request's story; to its place in the frames when it has been
@@ -273,6 +301,7 @@ impl Reducer {
     /// Time has come to `now_ns`: returns the lines that are ready.
     pub fn tick(&mut self, now_ns: u64) -> Vec<Entry> {
         self.phases_by_time(now_ns);
+        self.breakers.settle(now_ns);
         while self
             .due
             .front()
@@ -294,8 +323,10 @@ impl Reducer {
         while let Some(ended) = self.due.pop_front() {
             self.count(&ended, now_ns);
         }
+        self.breakers.settle(u64::MAX);
         let rest = self.frames.rest(&self.breakers);
         self.out.extend(rest);
+        self.out.extend(self.breakers.stretches(&self.spec));
         self.out.extend(self.seen.entries(self.spec.trial));
         std::mem::take(&mut self.out)
     }
@@ -322,37 +353,55 @@ impl Reducer {
             .remove(&ended.request_id)
             .map(|(_, s)| s)
             .unwrap_or_default();
-        let latency_ns = ended.ended_ns.saturating_sub(ended.scheduled_ns);
-        let outcomes = outcome(ended.outcome);
-        self.frames
-            .request(&place, ended.op, story.refused_first, outcomes, latency_ns);
+        self.frames.request(&place, ended, story.refused_first);
         self.count_story(&story, &place);
+        self.hand_out(ended, &place, story.refused_first);
         self.counted
             .insert(ended.request_id.clone(), (now_ns, place));
     }
 
+    fn hand_out(&mut self, ended: &Ended, place: &Place, refused: bool) {
+        let Some(record) = &ended.record else { return };
+        let at = |ns| self.spec.t_us(ns);
+        self.rows.push(Counted {
+            scheduled_us: at(record.scheduled_ns),
+            started_us: at(record.started_ns),
+            ended_us: at(record.ended_ns),
+            phase: place.phase,
+            faults: place.faults.clone(),
+            refused,
+            record: (**record).clone(),
+        });
+    }
+
+    /// The requests that were counted since this was last asked, where [`TrialSpec::rows`]
+    /// wants them: to be asked after each [`tick`](Self::tick) and after
+    /// [`finish`](Self::finish).
+    pub fn counted(&mut self) -> Vec<Counted> {
+        std::mem::take(&mut self.rows)
+    }
+
     fn count_story(&mut self, story: &Story, place: &Place) {
         for attempt in &story.attempts {
-            let call = story.calls.iter().find(|call| call.made(attempt));
-            let (from, to) = call.map_or((attempt.started_ns, attempt.ended_ns), |call| {
-                (call.started_ns, call.ended_ns)
-            });
-            let place = self.place_of(place, from, to);
+            let life = story.life(&attempt.link, attempt.started_ns, attempt.ended_ns);
+            let place = self.place_of(place, life);
             self.seen.attempt(attempt, place.phase);
             self.frames.attempt(&place, attempt);
         }
         for call in &story.calls {
-            let place = self.place_of(place, call.started_ns, call.ended_ns);
+            let place = self.place_of(place, (call.started_ns, call.ended_ns));
             self.frames.call(&place, call);
         }
-        for link in &story.refused {
-            self.frames.refused(place, link);
+        for deed in &story.deeds {
+            let life = story.life(&deed.link, deed.at_ns, deed.at_ns);
+            let place = self.place_of(place, life);
+            self.frames.deed(&place, deed);
         }
     }
 
     /// Where a call of a request belongs. A request that met the fault may have made
     /// calls before it began or after it was over, and those tell nothing of it.
-    fn place_of(&self, request: &Place, started_ns: u64, ended_ns: u64) -> Place {
+    fn place_of(&self, request: &Place, (started_ns, ended_ns): (u64, u64)) -> Place {
         if request.phase != Phase::During {
             return request.clone();
         }
@@ -394,5 +443,26 @@ fn counts_against(failure: Option<&str>) -> bool {
     !matches!(failure, Some("caller" | "cancelled"))
 }
 
-/// Counts by key, kept in order.
-type Counts<K, V> = BTreeMap<K, V>;
+/// What the log says of a trial before anything has happened in it.
+fn told_at_once(spec: &TrialSpec) -> Vec<Entry> {
+    let trial = spec.trial;
+    let window = |(name, from_us, to_us): &(String, i64, i64)| Entry::Window {
+        trial,
+        name: name.clone(),
+        from_us: *from_us,
+        to_us: *to_us,
+    };
+    let condition = |(name, link): &(String, String)| Entry::Condition {
+        trial,
+        name: name.clone(),
+        link: link.clone(),
+    };
+    let conditions = spec.conditions.iter().map(condition);
+    spec.marks.iter().map(window).chain(conditions).collect()
+}
+
+/// Microseconds from second 0.
+pub(crate) fn t_us(t0_ns: u64, ns: u64) -> i64 {
+    let (late, early) = (ns.saturating_sub(t0_ns), t0_ns.saturating_sub(ns));
+    i64::try_from(late / 1_000).unwrap_or(i64::MAX) - i64::try_from(early / 1_000).unwrap_or(0)
+}

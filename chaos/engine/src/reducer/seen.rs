@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
+use super::story::breaks;
+use super::window::Window;
 use super::{Attempt, TrialSpec};
 use crate::runlog::{Entry, Phase, Seen};
 
 #[derive(Debug)]
 struct Fault {
-    name: String,
     link: String,
-    begin: Option<u64>,
-    end: Option<u64>,
+    window: Window,
     seen: Seen,
 }
 
@@ -31,10 +31,8 @@ pub(super) struct SeenBy {
 impl SeenBy {
     pub(super) fn new(spec: &TrialSpec) -> Self {
         let fault = |(name, link): &(String, String)| Fault {
-            name: name.clone(),
             link: link.clone(),
-            begin: None,
-            end: None,
+            window: Window::new(spec, name),
             seen: Seen::default(),
         };
         Self {
@@ -43,15 +41,20 @@ impl SeenBy {
         }
     }
 
+    fn find(&mut self, fault: &str) -> Option<&mut Window> {
+        let found = self.faults.iter_mut().find(|f| f.window.fault == fault);
+        found.map(|f| &mut f.window)
+    }
+
     pub(super) fn begins(&mut self, fault: &str, ns: u64) {
-        if let Some(f) = self.faults.iter_mut().find(|f| f.name == fault) {
-            f.begin = Some(ns);
+        if let Some(window) = self.find(fault) {
+            window.begin(ns);
         }
     }
 
     pub(super) fn ends(&mut self, fault: &str, ns: u64) {
-        if let Some(f) = self.faults.iter_mut().find(|f| f.name == fault) {
-            f.end = Some(ns);
+        if let Some(window) = self.find(fault) {
+            window.end(ns);
         }
     }
 
@@ -64,15 +67,16 @@ impl SeenBy {
             normal.p99_ns = None;
         }
         let normal = &mut self.normal;
-        for fault in self.faults.iter_mut().filter(|f| f.link == attempt.link) {
-            if !fault.overlaps(attempt) {
-                continue;
-            }
+        let hit = |f: &&mut Fault| {
+            breaks(&f.link, &attempt.link)
+                && f.window.overlaps(attempt.started_ns, attempt.ended_ns)
+        };
+        for fault in self.faults.iter_mut().filter(hit) {
             fault.seen.attempts += 1;
             if attempt.failed {
                 fault.seen.failed += 1;
             } else if normal
-                .get_mut(&fault.link)
+                .get_mut(&attempt.link)
                 .is_some_and(|n| took_ns > n.p99())
             {
                 fault.seen.slow += 1;
@@ -83,29 +87,22 @@ impl SeenBy {
     pub(super) fn entries(&self, trial: u32) -> Vec<Entry> {
         let entry = |f: &Fault| {
             let mut seen = f.seen;
-            if let Some(n) = self.normal.get(&f.link) {
-                seen.attempts_before = n.took_ns.len() as u64;
-                seen.failed_before = n.failed;
+            for (_, n) in self.normal.iter().filter(|(l, _)| breaks(&f.link, l)) {
+                seen.attempts_before += n.took_ns.len() as u64;
+                seen.failed_before += n.failed;
             }
             Entry::Seen {
                 trial,
-                fault: f.name.clone(),
+                fault: f.window.fault.clone(),
                 seen,
             }
         };
         // A fault that never began has been seen by nobody.
         self.faults
             .iter()
-            .filter(|f| f.begin.is_some())
+            .filter(|f| f.window.first().is_some())
             .map(entry)
             .collect()
-    }
-}
-
-impl Fault {
-    fn overlaps(&self, attempt: &Attempt) -> bool {
-        self.begin.is_some_and(|b| attempt.ended_ns >= b)
-            && self.end.is_none_or(|e| attempt.started_ns <= e)
     }
 }
 

@@ -16,6 +16,7 @@ fn spec() -> TrialSpec {
         warm_up_ns: 2 * S,
         recovering_ns: 7 * S,
         faults: vec![("outage".to_owned(), "order-product".to_owned())],
+        ..TrialSpec::default()
     }
 }
 
@@ -37,7 +38,7 @@ fn record(id: &str, op: Op, scheduled: u64, took: u64, outcome: Outcome) -> Reco
         sent: true,
         customer: 1,
         lines: Vec::new(),
-        stream: "0".to_owned(),
+        stream: String::new(),
         priority: None,
         retry_after: false,
         attempts: 1,
@@ -48,6 +49,7 @@ fn record(id: &str, op: Op, scheduled: u64, took: u64, outcome: Outcome) -> Reco
 fn call(id: &str) -> CallRef {
     CallRef {
         link: "order-product".to_owned(),
+        method: "GetProducts".to_owned(),
         request_id: id.to_owned(),
     }
 }
@@ -282,12 +284,14 @@ fn refused_at_the_first_attempt_is_a_class_of_its_own() {
             Kind::Refused {
                 call: call(id),
                 attempt: number,
+                reason: "breaker".to_owned(),
             },
         ));
         r.record(&record(id, Op::Order, 12 * S, MS, Outcome::Rejected));
     }
     let elsewhere = CallRef {
         link: "order-user".to_owned(),
+        method: String::new(),
         request_id: "third".to_owned(),
     };
     r.told(told(
@@ -295,6 +299,7 @@ fn refused_at_the_first_attempt_is_a_class_of_its_own() {
         Kind::Refused {
             call: elsewhere,
             attempt: 1,
+            reason: "breaker".to_owned(),
         },
     ));
     r.record(&record("third", Op::Order, 12 * S, MS, Outcome::Rejected));

@@ -1,12 +1,12 @@
 //! What does not count, and why.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::checks::{self, Check, CheckResult, Measurements, precondition};
 use crate::measure::{Run, Trial};
 
 /// A trial that does not count: one try at one repeat of one arm.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VoidTrial {
     /// The arm.
     pub arm: String,

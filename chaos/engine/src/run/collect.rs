@@ -1,5 +1,7 @@
 //! Collecting what a trial tells while it is under load.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use loadtest::{Record, clock};
@@ -7,12 +9,15 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::load;
 use super::trial::Trial;
 use crate::control::Told;
 use crate::error::EngineError;
+use crate::event::Kind;
 use crate::facts::Ledger;
 use crate::progress::Stage;
 use crate::reducer::{HOLD_NS, Reducer};
+use crate::runlog::{Entry, TrialStart};
 use crate::timeline::Step;
 
 /// How often the reducer looks at the clock.
@@ -28,15 +33,44 @@ pub(super) struct Sources<'a> {
 
 /// Feeds the reducer and watches for what makes the trial void.
 pub(super) struct Collector<'a> {
-    pub(super) trial: &'a Trial<'a>,
-    pub(super) reducer: Reducer,
+    trial: &'a Trial<'a>,
+    start: TrialStart,
+    reducer: Reducer,
     pub(super) ledger: Ledger,
     pub(super) void: Option<String>,
-    pub(super) t0_ns: u64,
-    pub(super) stop: CancellationToken,
+    /// Requests that met a rate limit.
+    rate_limited: u64,
+    /// A fault that has let go by itself.
+    expired: Option<String>,
+    /// Whether decisions of the load's own policy could not be delivered.
+    lost: Arc<AtomicBool>,
+    t0_ns: u64,
+    stop: CancellationToken,
 }
 
-impl Collector<'_> {
+impl<'a> Collector<'a> {
+    pub(super) fn new(
+        trial: &'a Trial<'a>,
+        start: TrialStart,
+        reducer: Reducer,
+        t0_ns: u64,
+        lost: Arc<AtomicBool>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            trial,
+            start,
+            reducer,
+            ledger: Ledger::default(),
+            void: None,
+            rate_limited: 0,
+            expired: None,
+            lost,
+            t0_ns,
+            stop,
+        }
+    }
+
     /// Until the load and the time line are over and the last events are in.
     pub(super) async fn collect(&mut self, mut from: Sources<'_>) -> Result<(), EngineError> {
         let collected = self.under_load(&mut from).await;
@@ -49,7 +83,14 @@ impl Collector<'_> {
         collected?;
         self.drain(&mut from).await?;
         let rest = self.reducer.finish(clock::now_ns());
-        self.trial.append_all(rest)
+        self.write(rest)
+    }
+
+    /// Writes down what the reducer has ready: lines of the log, and requests.
+    fn write(&mut self, entries: Vec<Entry>) -> Result<(), EngineError> {
+        let counted = self.reducer.counted();
+        self.trial.files.requests(&self.start, &counted)?;
+        self.trial.append_all(entries)
     }
 
     async fn under_load(&mut self, from: &mut Sources<'_>) -> Result<(), EngineError> {
@@ -63,16 +104,16 @@ impl Collector<'_> {
                     None => loading = false,
                 },
                 step = from.steps.recv(), if playing => match step {
-                    Some(step) => self.step(step),
+                    Some(step) => self.step(step)?,
                     None => playing = false,
                 },
                 told = from.told.recv(), if told_open => match told {
-                    Some(told) => self.reducer.told(told),
+                    Some(told) => self.told(told)?,
                     None => told_open = false,
                 },
                 _ = tick.tick() => {
                     let ready = self.reducer.tick(clock::now_ns());
-                    self.trial.append_all(ready)?;
+                    self.write(ready)?;
                     self.watch();
                 }
             }
@@ -83,9 +124,25 @@ impl Collector<'_> {
     fn record(&mut self, record: &Record) {
         self.ledger.note(record);
         self.reducer.record(record);
+        let attempt = load::as_attempt(&self.trial.rig.target, record);
+        attempt.into_iter().flatten().for_each(|told| self.reducer.told(told));
+        if record.status == 429 && !self.trial.plan.answers_too_many() {
+            self.rate_limited += 1;
+        }
     }
 
-    fn step(&mut self, step: Step) {
+    fn told(&mut self, told: Told) -> Result<(), EngineError> {
+        if let Told::Event(event) = &told {
+            self.trial.files.decision(&self.start, self.t0_ns, event)?;
+            if let Kind::FaultExpired { fault } = &event.kind {
+                self.expired.get_or_insert_with(|| fault.clone());
+            }
+        }
+        self.reducer.told(told);
+        Ok(())
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), EngineError> {
         match step {
             Step::InjectBegins { fault, ns } => self.reducer.inject_begins(&fault, ns),
             Step::Injected {
@@ -102,7 +159,19 @@ impl Collector<'_> {
             } => {
                 self.reducer.cleared(&fault, begin_ns, done_ns);
             }
+            Step::Acted { fault, by, count } => {
+                if let Some(acted) = count.acted {
+                    self.trial.append(Entry::Acted {
+                        trial: self.start.trial,
+                        fault,
+                        by: by.to_owned(),
+                        matched: count.matched,
+                        acted,
+                    })?;
+                }
+            }
         }
+        Ok(())
     }
 
     /// Ends a trial that can't count any more.
@@ -121,8 +190,16 @@ impl Collector<'_> {
         if health.gap {
             return Some("events of a part were lost".to_owned());
         }
-        if health.rate_limited > 0 {
-            let n = health.rate_limited;
+        if let Some(fault) = &self.expired {
+            return Some(format!(
+                "the lease of the fault `{fault}` ran out: it could not be renewed in time"
+            ));
+        }
+        if self.lost.load(Ordering::Relaxed) {
+            return Some("decisions of the load's own policy were lost".to_owned());
+        }
+        if self.rate_limited > 0 {
+            let n = self.rate_limited;
             return Some(format!(
                 "{n} requests met a rate limit (429) that nobody planned"
             ));
@@ -131,7 +208,7 @@ impl Collector<'_> {
         if clock::now_ns() < self.t0_ns + HOLD_NS {
             return None;
         }
-        if health.unsteady > 0 {
+        if health.unsteady > 0 && !self.trial.plan.fails_always() {
             let (bad, of) = (health.unsteady, health.steady);
             return Some(format!(
                 "not steady before the start: {bad} of {of} requests in the last two seconds of the warm-up were not served"
@@ -148,12 +225,12 @@ impl Collector<'_> {
         loop {
             let quiet = Instant::now() + Duration::from_nanos(HOLD_NS);
             match tokio::time::timeout_at(quiet.min(end), from.told.recv()).await {
-                Ok(Some(told)) => self.reducer.told(told),
+                Ok(Some(told)) => self.told(told)?,
                 Ok(None) | Err(_) => break,
             }
         }
         self.watch();
         let ready = self.reducer.tick(clock::now_ns());
-        self.trial.append_all(ready)
+        self.write(ready)
     }
 }

@@ -1,23 +1,26 @@
 //! A run: every arm, repeat by repeat, on one target.
 
+mod clean;
 mod collect;
+mod files;
+mod guard;
+mod load;
 mod plan;
 mod rig;
 mod trial;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::EngineError;
 use crate::progress::{Progress, Update};
 use crate::result::RunResult;
-use crate::runlog::{Entry, Header, RunLog, SCHEMA_VERSION};
+use crate::runlog::{Entry, Header, SCHEMA_VERSION};
 use crate::scenario::{Arm, Scenario};
 use crate::target::Target;
 use crate::usage;
+use files::Files;
 use plan::Plan;
 use rig::Rig;
 use trial::{Go, Outcome};
@@ -39,12 +42,16 @@ pub struct Options {
     pub quick: bool,
     /// Where the files are written; made if it isn't there.
     pub out: PathBuf,
+    /// Whether a target that is not on this machine may be broken.
+    pub i_may_break_this: bool,
 }
 
-/// Runs a scenario on a target and writes `run.ndjson` and `result.json`.
+/// Runs a scenario on a target and writes what it measured: `run.ndjson`,
+/// `requests.csv.zst`, `decisions.jsonl`, `result.json` and `junit.xml`.
 ///
 /// Cancelled, it clears its faults, closes its files and returns a result that is
-/// inconclusive and says so.
+/// inconclusive and says so. However it ends, the policies of the target are what
+/// they were before.
 ///
 /// # Errors
 /// [`EngineError`] when the lab itself can't measure: an arm that isn't there, a
@@ -57,28 +64,27 @@ pub async fn run(
     cancel: CancellationToken,
 ) -> Result<RunResult, EngineError> {
     let plan = Plan::new(scenario, options)?;
+    guard::allowed(target, &plan, options)?;
     let rig = Rig::new(target, &plan).await?;
-    std::fs::create_dir_all(&options.out).map_err(|e| EngineError::io(&options.out, e))?;
-    let path = options.out.join("run.ndjson");
-    let log = Arc::new(Mutex::new(RunLog::create(&path)?));
-    log.lock().append(&header(scenario, target, &plan))?;
+    let files = Files::create(&options.out)?;
+    files.log(&header(scenario, target, &plan))?;
     progress.on(&plan.started(scenario));
 
     // From here on faults may be injected: whatever happens, they are cleared.
     let made = Runner {
         plan: &plan,
         rig: &rig,
-        log: &log,
+        files: &files,
         progress,
         cancel: &cancel,
     }
     .all()
     .await;
-    let cleaned = rig.clean().await;
+    let left = rig.leave().await;
     let stopped = made?;
-    cleaned?;
-    rig.disarm();
-    log.lock().append(&Entry::End { stopped })?;
+    left?;
+    files.log(&Entry::End { stopped })?;
+    files.finish()?;
 
     let result = RunResult::from_dir(&options.out)?;
     write_result(&result, &options.out)?;
@@ -117,7 +123,7 @@ fn header(scenario: &Scenario, target: &Target, plan: &Plan) -> Entry {
 struct Runner<'a> {
     plan: &'a Plan,
     rig: &'a Rig,
-    log: &'a Arc<Mutex<RunLog>>,
+    files: &'a Files,
     progress: &'a dyn Progress,
     cancel: &'a CancellationToken,
 }
@@ -182,7 +188,7 @@ impl Runner<'_> {
             Outcome::Cancelled => (Some("cancelled".to_owned()), Vec::new()),
             Outcome::Void(void) => (Some(void.why.clone()), void.preconditions.clone()),
         };
-        self.log.lock().append(&Entry::TrialEnd {
+        self.files.log(&Entry::TrialEnd {
             trial: go.trial,
             void: void.clone(),
             preconditions,

@@ -1,10 +1,12 @@
 //! What a run will do, from the scenario and the options.
 
+use std::collections::BTreeMap;
+
 use crate::checks::Check;
 use crate::diagnostics::closest;
 use crate::error::EngineError;
 use crate::progress::Update;
-use crate::scenario::{Arm, Scenario, Schedule};
+use crate::scenario::{Action, Arm, Effect, RequestFault, Scenario, Schedule};
 
 use super::Options;
 
@@ -16,6 +18,8 @@ pub(super) struct Plan {
     pub seed: u64,
     pub quick: bool,
     pub schedule: Schedule,
+    /// How many replicas of which part are needed.
+    pub replicas: BTreeMap<String, u32>,
     /// Whether any operation of the load orders something.
     pub orders: bool,
     /// What must be so in a trial for it to count.
@@ -49,9 +53,28 @@ impl Plan {
             seed,
             quick: options.quick,
             schedule,
+            replicas: scenario.replicas.clone(),
             orders,
             preconditions,
         })
+    }
+
+    /// Whether a 429 is a fault's doing and no rate limit's.
+    pub(super) fn answers_too_many(&self) -> bool {
+        let too_many = |action: &Action| match action {
+            Action::Request(RequestFault {
+                effect: Effect::Fail(fail),
+                ..
+            }) => fail.status().is_too_many(),
+            _ => false,
+        };
+        let s = &self.schedule;
+        s.injected().any(|f| too_many(&f.action)) || s.in_force().any(|c| too_many(&c.action))
+    }
+
+    /// Whether requests fail from the warm-up on, as the scenario wants it.
+    pub(super) fn fails_always(&self) -> bool {
+        self.schedule.in_force().any(|c| c.action.fails())
     }
 
     /// The seed of a repeat, the same for every arm. (SplitMix64's step and mix,

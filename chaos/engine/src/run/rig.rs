@@ -2,41 +2,32 @@
 //! after anything.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::Arc;
 
 use loadtest::fixtures::{Catalogue, FixtureSpec, Fixtures};
 use reqwest::Client;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::clean::Cleaner;
 use super::plan::Plan;
 use crate::control::{Control, Events, Told};
 use crate::diagnostics::list;
 use crate::error::EngineError;
-use crate::proxy::Proxies;
-use crate::scenario::Arm;
-use crate::target::{Target, http_client};
-
-/// Customers of a trial: enough that no rate limit meets honest load.
-const CUSTOMERS: usize = 50;
-/// Products of a trial, and units of each: more than a trial can sell.
-const PRODUCTS: usize = 20;
-const UNITS: u64 = 1_000_000;
-
-/// How often the clean-up is tried.
-const CLEAN_TRIES: u32 = 5;
+use crate::scenario::{Action, Arm, ProcessAction, known};
+use crate::target::{Target, http_client, same};
+use crate::timeline::{Injector as _, Injectors};
 
 pub(super) struct Rig {
     pub target: Target,
     pub client: Client,
-    pub proxies: Proxies,
+    pub injectors: Arc<Injectors>,
     controls: Vec<Control>,
-    fixtures: Fixtures,
-    /// Which control has which slot.
-    slots: BTreeMap<String, usize>,
-    /// Whether a fault may be on.
-    armed: AtomicBool,
+    /// `None` when the target isn't the shop.
+    fixtures: Option<Fixtures>,
+    /// Which controls have which slot: those of every replica.
+    slots: BTreeMap<String, Vec<usize>>,
+    cleaner: Cleaner,
 }
 
 impl Rig {
@@ -45,71 +36,93 @@ impl Rig {
     pub(super) async fn new(target: &Target, plan: &Plan) -> Result<Self, EngineError> {
         let client = http_client()?;
         let controls = Control::all(&client, target);
-        let mut slots = BTreeMap::new();
+        let mut slots: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut before = Vec::new();
         for (i, control) in controls.iter().enumerate() {
-            for slot in control.policies().await?.into_keys() {
-                slots.insert(slot, i);
+            for (slot, policy) in control.policies().await? {
+                slots.entry(slot.clone()).or_default().push(i);
+                before.push((control.clone(), slot, policy));
             }
         }
-        let (user, product) = (target.control_of("user")?, target.control_of("product")?);
-        let fixtures = Fixtures::new(user.clone(), product.clone(), &target.lab_token)
-            .map_err(|e| EngineError::Load(e.to_string()))?;
+        let injectors = Arc::new(Injectors::new(&client, target, &controls).await?);
         let rig = Self {
-            proxies: Proxies::new(client.clone(), target.proxy_api.clone()),
+            fixtures: fixtures(target)?,
             target: target.clone(),
             client,
+            cleaner: Cleaner::new(Arc::clone(&injectors), before),
+            injectors,
             controls,
-            fixtures,
             slots,
-            armed: AtomicBool::new(false),
         };
         rig.has_slots(plan)?;
-        rig.has_links(plan).await?;
+        rig.has_replicas(plan)?;
+        rig.can_break(plan)?;
         rig.clean().await?;
-        rig.armed.store(true, Ordering::Relaxed);
+        rig.cleaner.arm();
         Ok(rig)
     }
 
+    /// The shop has every slot; of another target only those count that an arm names.
     fn has_slots(&self, plan: &Plan) -> Result<(), EngineError> {
-        let wanted: BTreeSet<&String> = plan.arms.iter().flat_map(|a| a.specs.keys()).collect();
-        match wanted
-            .into_iter()
-            .find(|slot| !self.slots.contains_key(*slot))
-        {
+        let wanted = plan.arms.iter().flat_map(|arm| {
+            let named = &arm.named;
+            let specs = arm.specs.keys();
+            specs.filter(|slot| self.target.is_shop() || named.contains(*slot))
+        });
+        let mut wanted: BTreeSet<&String> = wanted.collect();
+        wanted.retain(|slot| *slot != known::LOAD && !self.slots.contains_key(*slot));
+        match wanted.first() {
             None => Ok(()),
             Some(slot) => {
                 let known = list(&self.slots.keys().collect::<Vec<_>>());
                 Err(EngineError::UnknownSlot {
-                    slot: slot.clone(),
+                    slot: (*slot).clone(),
                     known,
                 })
             }
         }
     }
 
-    async fn has_links(&self, plan: &Plan) -> Result<(), EngineError> {
-        let proxies = self.proxies.list().await?;
-        match plan
-            .schedule
-            .faulted_links()
-            .find(|link| !proxies.contains_key(*link))
-        {
-            None => Ok(()),
-            Some(link) => Err(EngineError::Missing {
-                what: "fault proxy",
-                part: link.to_owned(),
-            }),
+    fn has_replicas(&self, plan: &Plan) -> Result<(), EngineError> {
+        for (part, wanted) in &plan.replicas {
+            let name = part.trim_end_matches("-service");
+            let there = self.target.control.keys().filter(|c| same(c, name)).count();
+            if self.target.is_shop() && there < *wanted as usize {
+                return Err(EngineError::Missing {
+                    what: "replica",
+                    part: format!("{part}.{}", there + 1),
+                });
+            }
         }
+        Ok(())
     }
 
-    /// No faults, fresh state everywhere, the arm's policies in every slot.
-    /// Returns the policies in effect.
-    pub(super) async fn settle(&self, arm: &Arm) -> Result<BTreeMap<String, Value>, EngineError> {
-        self.proxies.reset().await?;
+    fn can_break(&self, plan: &Plan) -> Result<(), EngineError> {
+        let s = &plan.schedule;
+        let orders = s.faults.iter().map(|f| f.order());
+        let orders = orders.chain(s.conditions.iter().map(|c| c.order()));
+        orders.into_iter().try_for_each(|order| self.injectors.can(order))
+    }
+
+    /// No faults, fresh state everywhere, the arm's policies in every slot, the
+    /// repeat's seed in every injector. Returns the policies in effect.
+    pub(super) async fn settle(
+        &self,
+        arm: &Arm,
+        seed: u64,
+    ) -> Result<BTreeMap<String, Value>, EngineError> {
+        self.injectors.clear_all().await?;
+        self.injectors.seed(seed).await?;
+        self.injectors.policies(&arm.specs);
         let mut effective = BTreeMap::new();
         for (slot, spec) in &arm.specs {
-            let control = &self.controls[self.slots[slot]];
-            effective.insert(slot.clone(), control.put_policy(slot, spec).await?);
+            for i in self.slots.get(slot).into_iter().flatten() {
+                let policy = self.controls[*i].put_policy(slot, spec).await?;
+                effective.insert(slot.clone(), policy);
+            }
+        }
+        if arm.named.contains(known::LOAD) {
+            effective.insert(known::LOAD.to_owned(), arm.specs[known::LOAD].clone());
         }
         self.reset_parts().await?;
         Ok(effective)
@@ -123,68 +136,70 @@ impl Rig {
         Ok(())
     }
 
-    /// Customers and products that no other trial touches.
-    pub(super) async fn catalogue(&self, run: &str) -> Result<Catalogue, EngineError> {
+    /// Customers and products that no other trial touches; nothing when the target
+    /// isn't the shop.
+    pub(super) async fn catalogue(
+        &self,
+        plan: &Plan,
+        run: &str,
+    ) -> Result<Option<Catalogue>, EngineError> {
+        let Some(fixtures) = &self.fixtures else {
+            return Ok(None);
+        };
+        let wanted = plan.schedule.fixtures;
         let spec = FixtureSpec {
-            customers: CUSTOMERS,
+            customers: wanted.customers,
             staff: 0,
-            products: PRODUCTS,
-            units: UNITS,
+            products: wanted.products,
+            units: wanted.units,
             run: run.to_owned(),
         };
-        self.fixtures
-            .prepare(&spec)
-            .await
-            .map_err(|e| EngineError::Load(e.to_string()))
+        let made = fixtures.prepare(&spec).await;
+        made.map(Some).map_err(|e| EngineError::Load(e.to_string()))
     }
 
     /// Opens the event streams of every part; each has said hello on return.
     pub(super) async fn events(
         &self,
+        plan: &Plan,
         sink: &mpsc::Sender<Told>,
     ) -> Result<Vec<Events>, EngineError> {
         let mut open = Vec::new();
         for control in &self.controls {
-            open.push(control.events(sink.clone()).await?);
+            let ends = is_stopped(plan, control.part());
+            open.push(control.events(sink.clone(), ends).await?);
         }
         Ok(open)
     }
 
     /// Clears every fault, however often it takes.
     pub(super) async fn clean(&self) -> Result<(), EngineError> {
-        let mut tried = 1;
-        loop {
-            match self.proxies.reset().await {
-                Err(_) if tried < CLEAN_TRIES => {
-                    tokio::time::sleep(Duration::from_millis(200) * tried).await;
-                    tried += 1;
-                }
-                outcome => return outcome,
-            }
-        }
+        self.cleaner.clean().await
+    }
+
+    /// The run is over: its faults are cleared and the slots are as it found them.
+    pub(super) async fn leave(&self) -> Result<(), EngineError> {
+        self.cleaner.leave().await
     }
 }
 
-impl Rig {
-    /// The run is over and its faults are cleared.
-    pub(super) fn disarm(&self) {
-        self.armed.store(false, Ordering::Relaxed);
-    }
+/// Whether a fault ends the process of a part.
+fn is_stopped(plan: &Plan, part: &str) -> bool {
+    plan.schedule.injected().any(|fault| {
+        let ends = matches!(
+            fault.action,
+            Action::Process(ProcessAction::Kill | ProcessAction::Restart)
+        );
+        ends && same(part, &fault.link.replacen("-service", "", 1))
+    })
 }
 
-/// Dropped in the middle (a panic, an abort), the rig still clears its faults as
-/// long as there is a runtime to do it on.
-impl Drop for Rig {
-    fn drop(&mut self) {
-        if !self.armed.load(Ordering::Relaxed) {
-            return;
-        }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let proxies = self.proxies.clone();
-            runtime.spawn(async move {
-                // Nobody is left to tell; the next start clears faults too.
-                let _ = proxies.reset().await;
-            });
-        }
+fn fixtures(target: &Target) -> Result<Option<Fixtures>, EngineError> {
+    if !target.is_shop() {
+        return Ok(None);
     }
+    let (user, product) = (target.control_of("user")?, target.control_of("product")?);
+    Fixtures::new(user.clone(), product.clone(), &target.lab_token)
+        .map(Some)
+        .map_err(|e| EngineError::Load(e.to_string()))
 }

@@ -1,16 +1,19 @@
 //! One trial: one try at one repeat of one arm.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use loadtest::fixtures::Catalogue;
-use loadtest::{LoadError, Record, RunStats, clock};
+use loadtest::{RunStats, clock};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Runner;
 use super::collect::{Collector, Sources};
+use super::files::Files;
 use super::plan::Plan;
 use super::rig::Rig;
 use crate::checks::precondition;
@@ -19,9 +22,9 @@ use crate::facts::{Counter, Ledger};
 use crate::latency::Latency;
 use crate::progress::{Progress, Stage, Update};
 use crate::reducer::{Reducer, TrialSpec};
-use crate::runlog::{BreakerState, Entry, Frame, Outcomes, Phase, RunLog, TrialStart, Usage};
+use crate::runlog::{BreakerState, Entry, Frame, Outcomes, Phase, TrialStart, Usage};
 use crate::scenario::{Arm, RECOVERY_GRACE};
-use crate::timeline;
+use crate::timeline::{self, Clock};
 use crate::usage;
 
 /// Room for records and events that are under way to the reducer.
@@ -64,7 +67,7 @@ impl From<String> for Void {
 pub(super) struct Trial<'a> {
     pub plan: &'a Plan,
     pub rig: &'a Rig,
-    pub log: &'a Arc<Mutex<RunLog>>,
+    pub files: &'a Files,
     pub progress: &'a dyn Progress,
     pub cancel: &'a CancellationToken,
     pub go: &'a Go<'a>,
@@ -84,7 +87,7 @@ impl<'a> Trial<'a> {
         Self {
             plan: runner.plan,
             rig: runner.rig,
-            log: runner.log,
+            files: runner.files,
             progress: runner.progress,
             cancel: runner.cancel,
             go,
@@ -97,23 +100,17 @@ impl Trial<'_> {
     /// Runs it.
     pub(super) async fn run(&self) -> Result<Outcome, EngineError> {
         self.stage(Stage::Settling);
-        let policies = self.rig.settle(self.go.arm).await?;
+        let seed = self.plan.seed_of(self.go.repeat);
+        let policies = self.rig.settle(self.go.arm, seed).await?;
         self.stage(Stage::Preparing);
         let label = format!("{:x}-{}", self.plan.seed, self.go.trial);
-        let catalogue = self.rig.catalogue(&label).await?;
-        self.append(Entry::Trial(TrialStart {
-            trial: self.go.trial,
-            arm: self.go.arm.name.clone(),
-            repeat: self.go.repeat,
-            go: self.go.number,
-            seed: self.plan.seed_of(self.go.repeat),
-            reset_us: i64::try_from(self.reset().as_micros()).unwrap_or(i64::MAX),
-            policies,
-        }))?;
+        let catalogue = self.rig.catalogue(self.plan, &label).await?;
+        let start = self.start(policies);
+        self.append(Entry::Trial(start.clone()))?;
         if self.cancel.is_cancelled() {
             return Ok(Outcome::Cancelled);
         }
-        let loaded = self.load(&catalogue).await;
+        let loaded = self.load(start, catalogue.as_ref()).await;
         // Nothing of this trial may reach the next one.
         self.rig.clean().await?;
         let loaded = loaded?;
@@ -123,7 +120,22 @@ impl Trial<'_> {
         if let Some(void) = self.void(&loaded) {
             return Ok(Outcome::Void(void));
         }
-        self.count(&catalogue, &loaded.ledger).await
+        match &catalogue {
+            Some(catalogue) if self.plan.orders => self.count(catalogue, &loaded.ledger).await,
+            _ => Ok(Outcome::Counted),
+        }
+    }
+
+    fn start(&self, policies: BTreeMap<String, serde_json::Value>) -> TrialStart {
+        TrialStart {
+            trial: self.go.trial,
+            arm: self.go.arm.name.clone(),
+            repeat: self.go.repeat,
+            go: self.go.number,
+            seed: self.plan.seed_of(self.go.repeat),
+            reset_us: us(self.reset()),
+            policies,
+        }
     }
 
     /// Why the load or what came before the fault keeps the trial from counting.
@@ -150,7 +162,7 @@ impl Trial<'_> {
         self.progress.on(&Update::Stage(stage));
     }
 
-    fn append(&self, entry: Entry) -> Result<(), EngineError> {
+    pub(super) fn append(&self, entry: Entry) -> Result<(), EngineError> {
         match &entry {
             Entry::Frame(frame) => self.progress.on(&second(frame)),
             Entry::Phase { phase, t_us, .. } => {
@@ -165,7 +177,7 @@ impl Trial<'_> {
             _ => {}
         }
         self.keep(&entry);
-        self.log.lock().append(&entry)
+        self.files.log(&entry)
     }
 
     /// Keeps what a precondition may ask for. It is read when the load is over, so
@@ -185,76 +197,78 @@ impl Trial<'_> {
         self.go.arm.reset(self.plan.schedule.faulted_links())
     }
 
-    /// Load and time line, with everything they tell written down.
-    async fn load(&self, catalogue: &Catalogue) -> Result<Loaded, EngineError> {
+    fn spec(&self, t0_ns: u64) -> TrialSpec {
         let schedule = &self.plan.schedule;
-        let (told_tx, mut told) = mpsc::channel(CHANNEL);
-        let _events = self.rig.events(&told_tx).await?;
-        drop(told_tx);
-
-        let start_ns = clock::now_ns() + LEAD_NS;
-        let t0_ns = start_ns + clock::as_ns(schedule.warm_up);
-        let faults = schedule
-            .injected()
-            .map(|f| (f.name.clone(), f.link.clone()))
-            .collect::<Vec<_>>();
-        let reducer = Reducer::new(TrialSpec {
+        let owned = |name: &String, link: &String| (name.clone(), link.clone());
+        let injected = || schedule.injected();
+        let mark = |w: &crate::scenario::Window| (w.name.clone(), us(w.at), us(w.at + w.lasts));
+        let often = |f: &crate::scenario::Fault| Some((f.name.clone(), f.again?.times));
+        TrialSpec {
             trial: self.go.trial,
             t0_ns,
             warm_up_ns: clock::as_ns(schedule.warm_up),
             recovering_ns: clock::as_ns(self.reset() + RECOVERY_GRACE),
-            faults,
-        });
-        self.stage(Stage::WarmUp);
+            faults: injected().map(|f| owned(&f.name, &f.link)).collect(),
+            injections: injected().filter_map(often).collect(),
+            conditions: schedule.in_force().map(|c| owned(&c.name, &c.link)).collect(),
+            marks: schedule.windows.iter().map(mark).collect(),
+            rows: true,
+        }
+    }
 
+    /// Load and time line, with everything they tell written down.
+    async fn load(
+        &self,
+        start: TrialStart,
+        catalogue: Option<&Catalogue>,
+    ) -> Result<Loaded, EngineError> {
+        let schedule = &self.plan.schedule;
+        let injector = &*self.rig.injectors;
+        timeline::put(schedule.in_force(), injector).await?;
+        let (told_tx, mut told) = mpsc::channel(CHANNEL);
+        let _events = self.rig.events(self.plan, &told_tx).await?;
+        let lost = Arc::new(AtomicBool::new(false));
+        let target = self.load_target(catalogue, told_tx, &lost)?;
+
+        let start_ns = clock::now_ns() + LEAD_NS;
+        let t0_ns = start_ns + clock::as_ns(schedule.warm_up);
+        self.stage(Stage::WarmUp);
         let stop = self.cancel.child_token();
         let _stop_all = stop.clone().drop_guard();
         let (records_tx, mut records) = mpsc::channel(CHANNEL);
         let (steps_tx, mut steps) = mpsc::channel(64);
-        let load = self.generate(catalogue, records_tx, start_ns, stop.clone());
-        let line = timeline::play(schedule, t0_ns, &self.rig.proxies, steps_tx, stop.clone());
-        let pids = &self.rig.target.pids;
-        let cpu_before = usage::cpu_us(pids);
+        let cpu_before = usage::cpu(&self.rig.target.pids_now());
 
-        let mut collector = Collector {
-            trial: self,
-            reducer,
-            ledger: Ledger::default(),
-            void: None,
-            t0_ns,
-            stop: stop.clone(),
-        };
+        let reducer = Reducer::new(self.spec(t0_ns));
+        let mut collector = Collector::new(self, start, reducer, t0_ns, lost, stop.clone());
         let sources = Sources {
             records: &mut records,
             told: &mut told,
             steps: &mut steps,
         };
-        // All three on this task: whichever ends badly, the others are stopped
-        // by the token and still run to their end.
+        // All on this task: whichever ends badly, the others are stopped by the
+        // token and still run to their end.
+        let over = CancellationToken::new();
+        let (line_tx, line_stop) = (steps_tx.clone(), stop.clone());
+        let line = timeline::play(schedule, t0_ns, Clock::now(), injector, line_tx, line_stop);
+        let load = self.generate(target, records_tx, start_ns, stop.clone());
+        let loaded = async {
+            let load = stopping(&stop, async {
+                load.await.map_err(|e| EngineError::Load(e.to_string()))
+            });
+            let (load, line) = tokio::join!(load, stopping(&stop, line));
+            over.cancel();
+            line.and(load)
+        };
+        let kept = timeline::keep(schedule.in_force(), injector, steps_tx, over.clone());
         let work = async {
-            let (load, line) = tokio::join!(
-                async {
-                    let made = load.await;
-                    if made.is_err() {
-                        stop.cancel();
-                    }
-                    made
-                },
-                async {
-                    let played = line.await;
-                    if played.is_err() {
-                        stop.cancel();
-                    }
-                    played
-                }
-            );
-            line?;
-            load.map_err(|e| EngineError::Load(e.to_string()))
+            let (loaded, kept) = tokio::join!(loaded, stopping(&stop, kept));
+            kept.and(loaded)
         };
         let (stats, collected) = tokio::join!(work, collector.collect(sources));
         collected?;
         let stats = stats?;
-        let parts_us = usage::between(&cpu_before, &usage::cpu_us(pids));
+        let parts_us = usage::between(&cpu_before, &usage::cpu(&self.rig.target.pids_now()));
         self.append(self.usage(&stats, parts_us))?;
         Ok(Loaded {
             stats,
@@ -263,29 +277,7 @@ impl Trial<'_> {
         })
     }
 
-    async fn generate(
-        &self,
-        catalogue: &Catalogue,
-        records: mpsc::Sender<Record>,
-        start_ns: u64,
-        stop: CancellationToken,
-    ) -> Result<RunStats, LoadError> {
-        let schedule = &self.plan.schedule;
-        let plan = loadtest::Plan {
-            streams: schedule.streams.clone(),
-            warm_up: schedule.warm_up,
-            duration: schedule.warm_up + schedule.duration,
-            seed: self.plan.seed_of(self.go.repeat),
-        };
-        // The arms of a repeat share their request ids, so that they meet the
-        // same fate request by request.
-        let prefix = format!("r{}", self.go.repeat);
-        let target = &self.rig.target;
-        let target = catalogue.target(target.entry.clone(), &target.lab_token, &prefix);
-        loadtest::run(&plan, target, records, start_ns, stop).await
-    }
-
-    fn usage(&self, stats: &RunStats, parts_us: std::collections::BTreeMap<String, u64>) -> Entry {
+    fn usage(&self, stats: &RunStats, parts_us: BTreeMap<String, u64>) -> Entry {
         let late = stats.lateness.quantile(0.99).unwrap_or_default();
         Entry::Usage(Usage {
             trial: self.go.trial,
@@ -299,9 +291,6 @@ impl Trial<'_> {
     }
 
     async fn count(&self, catalogue: &Catalogue, ledger: &Ledger) -> Result<Outcome, EngineError> {
-        if !self.plan.orders {
-            return Ok(Outcome::Counted);
-        }
         self.stage(Stage::Counting);
         // Caches might still show the stock of some seconds ago.
         self.rig.reset_parts().await?;
@@ -325,6 +314,22 @@ impl Trial<'_> {
             )),
         }
     }
+}
+
+/// Stops the rest of a trial when this part of it has gone wrong.
+async fn stopping<T>(
+    stop: &CancellationToken,
+    part: impl Future<Output = Result<T, EngineError>>,
+) -> Result<T, EngineError> {
+    let done = part.await;
+    if done.is_err() {
+        stop.cancel();
+    }
+    done
+}
+
+fn us(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn second(frame: &Frame) -> Update {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use loadtest::Op;
 use serde::{Deserialize, Serialize};
+
+use super::Frame;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +63,43 @@ pub enum Entry {
         to: BreakerState,
         /// Failed attempts in a row up to then, counted from the attempt events.
         failed_in_a_row: u64,
+        /// Attempts on the link since the first injection of each fault that has begun.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        attempts_since: BTreeMap<String, u64>,
+    },
+    /// What went through a breaker between two transitions, at the end of the trial;
+    /// nothing is written of the stretches in which it was closed.
+    Stretch {
+        /// The trial.
+        trial: u32,
+        /// The breaker's link.
+        link: String,
+        /// When the stretch began.
+        t_us: i64,
+        /// Its state.
+        state: BreakerState,
+        /// Attempts begun in it.
+        attempts: u64,
+    },
+    /// A stretch of time that checks can name, told when the trial begins.
+    Window {
+        /// The trial.
+        trial: u32,
+        /// Its name.
+        name: String,
+        /// From when.
+        from_us: i64,
+        /// Until when, this moment not included.
+        to_us: i64,
+    },
+    /// A condition that is in force throughout, told when the trial begins.
+    Condition {
+        /// The trial.
+        trial: u32,
+        /// Its name.
+        name: String,
+        /// Its link.
+        link: String,
     },
     /// Events were lost: the trial is void.
     Gap {
@@ -85,6 +123,20 @@ pub enum Entry {
         /// What the attempts on its link say.
         #[serde(flatten)]
         seen: Seen,
+    },
+    /// What an injector counted of a fault or condition, when it was cleared or the trial
+    /// ended. Several of one fault (one a process, one an injection) add up.
+    Acted {
+        /// The trial.
+        trial: u32,
+        /// The fault or condition.
+        fault: String,
+        /// Who counted: `l7` (a service), `proxy` (a fault proxy) or `process` (the lab).
+        by: String,
+        /// What came under its eyes: requests that it was for; `None` where that isn't counted.
+        matched: Option<u64>,
+        /// What it acted on: requests, connections, processes.
+        acted: u64,
     },
     /// What the generator and the parts used.
     Usage(Usage),
@@ -114,7 +166,7 @@ pub enum Entry {
 }
 
 /// What was run, where.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// The format's version.
     pub schema_version: u32,
@@ -137,7 +189,7 @@ pub struct Header {
 }
 
 /// The machine and the target.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
     /// The engine's version.
     pub version: String,
@@ -215,128 +267,6 @@ pub enum BreakerState {
     Open,
     /// Tries a few.
     HalfOpen,
-}
-
-/// What ended in one second.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Frame {
-    /// The trial.
-    pub trial: u32,
-    /// The second, from the start of load; negative in the warm-up.
-    pub second: i64,
-    /// Requests, by phase and operation.
-    pub cells: Vec<Cell>,
-    /// Calls and attempts of those requests, by link and phase.
-    pub links: Vec<LinkCell>,
-    /// Breaker states at the second's end.
-    pub breakers: BTreeMap<String, BreakerState>,
-}
-
-/// Requests of one kind in one second.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Cell {
-    /// Their phase.
-    pub phase: Phase,
-    /// The faults they overlap.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub faults: Vec<String>,
-    /// What they did.
-    pub op: Op,
-    /// Whether their call on a faulted link was refused at its first attempt.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub refused: bool,
-    /// Outcomes.
-    #[serde(flatten)]
-    pub outcomes: Outcomes,
-    /// Their latencies, load to answer.
-    pub hdr: String,
-}
-
-/// How requests or calls ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcomes {
-    /// Answered.
-    pub ok: u64,
-    /// Answered by a fallback.
-    pub degraded: u64,
-    /// Refused.
-    pub rejected: u64,
-    /// The rest.
-    pub failed: u64,
-}
-
-impl Outcomes {
-    /// How many in all.
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.ok + self.degraded + self.rejected + self.failed
-    }
-
-    /// ok + degraded.
-    #[must_use]
-    pub const fn success(&self) -> u64 {
-        self.ok + self.degraded
-    }
-
-    /// Adds others.
-    pub const fn add(&mut self, other: Self) {
-        self.ok += other.ok;
-        self.degraded += other.degraded;
-        self.rejected += other.rejected;
-        self.failed += other.failed;
-    }
-}
-
-/// Calls over one link by the requests that ended in one second.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LinkCell {
-    /// The link.
-    pub link: String,
-    /// The phase of the requests.
-    pub phase: Phase,
-    /// The faults the requests overlap.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub faults: Vec<String>,
-    /// Counts.
-    #[serde(flatten)]
-    pub counts: LinkCounts,
-    /// Outcomes of the calls.
-    #[serde(flatten)]
-    pub outcomes: Outcomes,
-    /// Durations of the calls, all attempts and waits included.
-    pub hdr: String,
-}
-
-/// Calls and attempts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LinkCounts {
-    /// Logical calls, those refused at once included.
-    pub calls: u64,
-    /// Calls that made at least one attempt.
-    pub tried: u64,
-    /// Attempts.
-    pub attempts: u64,
-    /// Attempts that failed.
-    pub attempts_failed: u64,
-    /// Attempts after a call's first.
-    pub retries: u64,
-    /// Attempts not made because a policy refused.
-    pub refused: u64,
-    /// Calls whose caller left.
-    pub cancelled: u64,
-}
-
-impl LinkCounts {
-    /// Adds others.
-    pub const fn add(&mut self, other: Self) {
-        self.calls += other.calls;
-        self.tried += other.tried;
-        self.attempts += other.attempts;
-        self.attempts_failed += other.attempts_failed;
-        self.retries += other.retries;
-        self.refused += other.refused;
-        self.cancelled += other.cancelled;
-    }
 }
 
 /// What the attempts on a fault's link say about it.

@@ -1,6 +1,6 @@
 //! Reading `[arms]`: which policy every slot has in each arm.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use resilience::{SlotSpec, policy::PolicyError, server::ServerSpec};
@@ -44,6 +44,7 @@ fn arm(c: &mut Collector<'_>, name: String, slots: &Table<'_, '_>) -> Arm {
     let mut arm = Arm {
         name,
         specs: BTreeMap::new(),
+        named: BTreeSet::new(),
         resets: BTreeMap::new(),
     };
     for (slot, preset) in SLOTS {
@@ -53,6 +54,7 @@ fn arm(c: &mut Collector<'_>, name: String, slots: &Table<'_, '_>) -> Arm {
         if SLOTS.iter().any(|(known, _)| *known == slot.value) {
             arm.specs
                 .insert(slot.value.clone(), to_json(value.get_ref()));
+            arm.named.insert(slot.value.clone());
             check(c, &slot, value);
         } else {
             c.unknown(

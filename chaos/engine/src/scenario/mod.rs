@@ -43,21 +43,30 @@
 //! with line, column and a suggestion; an injection at or after the end of the
 //! load is a warning, since it never happens, and the run ends inconclusive.
 
+mod actions;
 mod arms;
-mod faults;
+mod by_hand;
+mod effects;
+mod fault;
 pub mod known;
+mod line;
+mod load;
 mod parse;
+mod quick;
 pub(crate) mod read;
+mod request;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub(crate) use arms::names as arm_names;
-
-use loadtest::Stream;
-use serde::{Deserialize, Serialize};
+pub use by_hand::by_hand;
+pub use fault::{Action, Again, Condition, Fault, Level, ProcessAction, Toxic, Window};
+pub use load::Fixtures;
+pub use loadtest::Stream;
+pub use request::{Capacity, Dist, Effect, Fail, Of, RequestFault, Share, Status, Timed};
 
 use crate::checks::Check;
 use crate::diagnostics::{Diagnostic, Diagnostics};
@@ -78,6 +87,8 @@ pub struct Scenario {
     pub takes: Option<Duration>,
     /// How many replicas of which part it needs.
     pub replicas: BTreeMap<String, u32>,
+    /// Links of a target that isn't the shop.
+    pub links: Vec<String>,
     /// Phases, load and faults of a full run.
     pub full: Schedule,
     /// The same under `--quick`, when the file says what that is.
@@ -103,53 +114,16 @@ pub struct Schedule {
     pub warm_up: Duration,
     /// Load from second 0 on.
     pub duration: Duration,
-    /// The streams of arrivals.
+    /// The streams of load.
     pub streams: Vec<Stream>,
+    /// What is prepared for them.
+    pub fixtures: Fixtures,
+    /// What is in force all the time.
+    pub conditions: Vec<Condition>,
     /// The faults, by time.
     pub faults: Vec<Fault>,
-}
-
-/// One fault of the time line.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Fault {
-    /// What the checks call it.
-    pub name: String,
-    /// When it is injected, from second 0.
-    #[serde(with = "humantime_serde")]
-    pub at: Duration,
-    /// How long it stays.
-    #[serde(rename = "for", with = "humantime_serde")]
-    pub lasts: Duration,
-    /// The link it breaks.
-    pub link: String,
-    /// What it does to the link.
-    pub action: Action,
-    /// `false`: declared, and never injected.
-    pub inject: bool,
-}
-
-/// What a fault does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// The proxy refuses connections and closes those it has.
-    Down,
-    /// One of Toxiproxy's toxics.
-    Toxic(Toxic),
-}
-
-/// A toxic, as Toxiproxy's API takes it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Toxic {
-    /// Its type, such as `latency`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// `upstream` or `downstream`.
-    pub stream: String,
-    /// Share of connections, 0 to 1.
-    pub toxicity: f64,
-    /// Its numbers.
-    pub attributes: BTreeMap<String, i64>,
+    /// Stretches of time with a name.
+    pub windows: Vec<Window>,
 }
 
 /// One arm: a policy for every slot.
@@ -159,6 +133,8 @@ pub struct Arm {
     pub name: String,
     /// What is put into each slot: the spec as the control API takes it.
     pub specs: BTreeMap<String, serde_json::Value>,
+    /// The slots that the file names; the others have their default.
+    pub named: BTreeSet<String>,
     /// The breaker's reset of each slot that has a breaker.
     pub resets: BTreeMap<String, Duration>,
 }
@@ -179,9 +155,14 @@ impl Schedule {
             .filter(|f| f.inject && f.at < self.duration)
     }
 
-    /// The links that the faults break.
+    /// The conditions that are put in force.
+    pub fn in_force(&self) -> impl Iterator<Item = &Condition> {
+        self.conditions.iter().filter(|c| c.inject)
+    }
+
+    /// The links whose callers meet the faults.
     pub fn faulted_links(&self) -> impl Iterator<Item = &str> {
-        self.faults.iter().map(|f| f.link.as_str())
+        self.faults.iter().flat_map(Fault::links)
     }
 }
 

@@ -2,17 +2,15 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
-use std::time::Duration;
 
-use loadtest::Stream;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-use super::arms;
-use super::faults::{Line, fits, move_fault, timeline};
-use super::known::PARTS;
-use super::read::{At, Table, number, to_json};
-use super::{Arm, Scenario, Schedule};
+use super::actions::Place;
+use super::known::{LINKS, MAX_REPLICAS, PARTS};
+use super::line::{self, Spans, fits};
+use super::read::{At, Table, number};
+use super::{Fixtures, Scenario, Schedule, arms, load, quick};
 use crate::checks::{self, Check};
 use crate::diagnostics::{Collector, Diagnostics, Severity};
 
@@ -67,28 +65,46 @@ fn read(c: &mut Collector<'_>, document: &Spanned<DeTable<'_>>) -> Option<Scenar
     let shows = root.need_text(c, "shows");
     let hypothesis = root.need_text(c, "hypothesis");
     let takes = root.duration(c, "takes").map(|d| d.value);
-    let replicas = topology(c, &mut root);
-    let load = root.need_table(c, "load").and_then(|t| load(c, t));
-    let Line { faults, names } = timeline(c, &mut root);
+    let (replicas, links) = topology(c, &mut root);
+    let load = root.need_table(c, "load").and_then(|t| load::read(c, t));
+    let fixtures = root.table(c, "fixtures");
+    let fixtures = load::fixtures(c, fixtures, Fixtures::default());
+    let line = line::read(c, &mut root, &Place { links: &links });
     let repeats = repeats(c, &mut root).unwrap_or(3);
     let arms = root
         .need_table(c, "arms")
         .map(|t| arms::read(c, &t))
         .unwrap_or_default();
-    let checks = read_checks(c, &mut root, &arms, names.clone());
+    let streams = load.iter().flat_map(|l| &l.streams);
+    let names = checks::Names {
+        arms: arms.iter().map(|a| a.name.clone()).collect(),
+        faults: line.names.clone(),
+        conditions: line.met.clone(),
+        windows: line.windows.iter().map(|w| w.value.name.clone()).collect(),
+        streams: streams.filter_map(|s| s.name.clone()).collect(),
+    };
+    let checks = read_checks(c, &mut root, &names);
+    let spans = Spans {
+        faults: line.faults.iter().map(|f| f.span.clone()).collect(),
+        windows: line.windows.iter().map(|w| w.span.clone()).collect(),
+    };
+    let faults = line.names;
     let full = load.map(|l| Schedule {
         repeats,
         warm_up: l.warm_up,
         duration: l.duration,
         streams: l.streams,
-        faults: faults.iter().map(|f| f.value.clone()).collect(),
+        fixtures,
+        conditions: values(line.conditions),
+        faults: values(line.faults),
+        windows: values(line.windows),
     });
     let quick = match (&full, root.table(c, "quick")) {
-        (Some(full), Some(t)) => Some(quick(c, full, &names, t)),
+        (Some(full), Some(t)) => Some(quick::read(c, full, &faults, t)),
         _ => None,
     };
     if let Some(full) = &full {
-        fits(c, full, faults.iter().map(|f| f.span.clone()));
+        fits(c, full, &spans);
     }
     root.finish(c);
     Some(Scenario {
@@ -97,6 +113,7 @@ fn read(c: &mut Collector<'_>, document: &Spanned<DeTable<'_>>) -> Option<Scenar
         hypothesis: hypothesis?.value,
         takes,
         replicas,
+        links,
         full: full?,
         quick,
         arms,
@@ -120,30 +137,58 @@ fn version(c: &mut Collector<'_>, root: &mut Table<'_, '_>) {
     }
 }
 
-fn topology(c: &mut Collector<'_>, root: &mut Table<'_, '_>) -> BTreeMap<String, u32> {
+fn values<T>(items: Vec<At<T>>) -> Vec<T> {
+    items.into_iter().map(|item| item.value).collect()
+}
+
+/// Replicas by part, and links that the target has beside the shop's.
+fn topology(
+    c: &mut Collector<'_>,
+    root: &mut Table<'_, '_>,
+) -> (BTreeMap<String, u32>, Vec<String>) {
     let mut found = BTreeMap::new();
     let Some(mut t) = root.table(c, "topology") else {
-        return found;
+        return (found, Vec::new());
     };
     if let Some(replicas) = t.table(c, "replicas") {
         for (part, value) in replicas.entries() {
             if !PARTS.contains(&part.value.as_str()) {
                 c.unknown(part.span.clone(), "part", &part.value, PARTS);
             }
-            match number(value.get_ref()) {
-                // One process a part is what a target offers so far.
-                Some(1.0) => {
-                    found.insert(part.value, 1);
+            let n = number(value.get_ref()).filter(|n| n.fract() == 0.0);
+            match n.filter(|n| (1.0..=f64::from(MAX_REPLICAS)).contains(n)) {
+                Some(n) if n > 1.0 && part.value == "gateway" => {
+                    c.error(value.span(), "the gateway is the entry: there is one of it");
                 }
-                _ => c.error(value.span(), "only one replica of each part can be had"),
+                Some(n) => {
+                    found.insert(part.value, n as u32);
+                }
+                None => {
+                    let message = format!("a part has from 1 to {MAX_REPLICAS} replicas");
+                    c.error(value.span(), message);
+                }
             }
         }
     }
+    let mut links = Vec::new();
+    for link in t.texts(c, "links") {
+        if LINKS.contains(&&*link.value) {
+            let message = format!("`{}` is a link of the shop already", link.value);
+            c.error(link.span, message);
+        } else if !arms::is_name(&link.value) {
+            c.error(
+                link.span,
+                "a link's name has letters, digits, underscores and inner hyphens only, and begins with a letter",
+            );
+        } else {
+            links.push(link.value);
+        }
+    }
     t.finish(c);
-    found
+    (found, links)
 }
 
-fn repeats(c: &mut Collector<'_>, t: &mut Table<'_, '_>) -> Option<u32> {
+pub(super) fn repeats(c: &mut Collector<'_>, t: &mut Table<'_, '_>) -> Option<u32> {
     let n = t.integer(c, "repeats")?;
     if !(1..=MAX_REPEATS).contains(&n.value) {
         c.error(n.span, format!("`repeats` must be from 1 to {MAX_REPEATS}"));
@@ -152,124 +197,11 @@ fn repeats(c: &mut Collector<'_>, t: &mut Table<'_, '_>) -> Option<u32> {
     u32::try_from(n.value).ok()
 }
 
-struct Load {
-    warm_up: Duration,
-    duration: Duration,
-    streams: Vec<Stream>,
-}
-
-fn load(c: &mut Collector<'_>, mut t: Table<'_, '_>) -> Option<Load> {
-    let warm_up = t.duration(c, "warm_up");
-    warm_up_long_enough(c, warm_up.as_ref());
-    let duration = t.need_duration(c, "duration");
-    let tables = t.tables(c, "stream");
-    if tables.is_empty() {
-        c.error(t.span(), "[load] needs at least one [[load.stream]]");
-    }
-    let streams: Vec<Stream> = tables.into_iter().filter_map(|s| stream(c, s)).collect();
-    t.finish(c);
-    let warm_up = warm_up.map_or(Duration::from_secs(3), |w| w.value);
-    Some(Load {
-        warm_up,
-        duration: duration?.value,
-        streams,
-    })
-}
-
-/// Two steady seconds come before each repeat, so there must be two to look at.
-fn warm_up_long_enough(c: &mut Collector<'_>, warm_up: Option<&At<Duration>>) {
-    if let Some(w) = warm_up.filter(|w| w.value < Duration::from_secs(2)) {
-        c.error(w.span.clone(), "`warm_up` must be at least 2s: two steady seconds are proof that the last repeat has left nothing behind");
-    }
-}
-
-fn stream(c: &mut Collector<'_>, mut t: Table<'_, '_>) -> Option<Stream> {
-    let mix = t.raw("mix");
-    if mix.is_none() {
-        c.error(t.span(), "[[load.stream]] needs `mix`");
-    }
-    let mix = mix.and_then(|v| parsed(c, v));
-    if !t.has("rate") {
-        c.error(
-            t.span(),
-            "[[load.stream]] needs `rate`, in arrivals a second",
-        );
-    }
-    let rate = t.positive(c, "rate");
-    if let Some(r) = rate.as_ref().filter(|r| r.value > Stream::MAX_RATE) {
-        c.error(
-            r.span.clone(),
-            format!("`rate` is at most {}", Stream::MAX_RATE),
-        );
-    }
-    let arrivals = match t.raw("arrivals") {
-        Some(v) => parsed(c, v)?,
-        None => loadtest::Arrivals::default(),
-    };
-    t.finish(c);
-    Some(Stream::open(mix?, rate?.value, arrivals))
-}
-
-/// A value whose type is the load generator's own.
-fn parsed<T: serde::de::DeserializeOwned>(
-    c: &mut Collector<'_>,
-    value: &Spanned<DeValue<'_>>,
-) -> Option<T> {
-    match serde_json::from_value(to_json(value.get_ref())) {
-        Ok(v) => Some(v),
-        Err(e) => {
-            c.error(value.span(), e.to_string());
-            None
-        }
-    }
-}
-
-fn quick(
-    c: &mut Collector<'_>,
-    full: &Schedule,
-    names: &[(String, String)],
-    mut t: Table<'_, '_>,
-) -> Schedule {
-    let mut s = full.clone();
-    s.repeats = repeats(c, &mut t).unwrap_or(1);
-    if let Some(d) = t.duration(c, "duration") {
-        s.duration = d.value;
-    }
-    let warm_up = t.duration(c, "warm_up");
-    warm_up_long_enough(c, warm_up.as_ref());
-    if let Some(d) = warm_up {
-        s.warm_up = d.value;
-    }
-    let mut spans: Vec<Range<usize>> = vec![t.span(); s.faults.len()];
-    if let Some(line) = t.table(c, "timeline") {
-        for (name, value) in line.entries() {
-            if !names.iter().any(|(known, _)| *known == name.value) {
-                let known = names.iter().map(|(known, _)| known.as_str());
-                c.unknown(name.span, "fault", &name.value, known);
-                continue;
-            }
-            let Some(i) = s.faults.iter().position(|f| f.name == name.value) else {
-                continue;
-            };
-            spans[i] = value.span();
-            move_fault(c, &mut s.faults[i], value);
-        }
-    }
-    t.finish(c);
-    fits(c, &s, spans.into_iter());
-    s
-}
-
 fn read_checks(
     c: &mut Collector<'_>,
     root: &mut Table<'_, '_>,
-    arms: &[Arm],
-    faults: Vec<(String, String)>,
+    names: &checks::Names,
 ) -> Vec<Check> {
-    let names = checks::Names {
-        arms: arms.iter().map(|a| a.name.clone()).collect(),
-        faults,
-    };
     let mut seen = HashSet::new();
     let mut found = Vec::new();
     let tables = root.tables(c, "check");
@@ -277,7 +209,7 @@ fn read_checks(
         c.error(root.span(), "a scenario needs at least one [[check]]");
     }
     for t in tables {
-        found.extend(read_check(c, t, &names, &mut seen));
+        found.extend(read_check(c, t, names, &mut seen));
     }
     found
 }

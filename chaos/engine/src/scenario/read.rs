@@ -38,6 +38,18 @@ impl<'a, 'i> Table<'a, 'i> {
         self.span.clone()
     }
 
+    pub(crate) fn inner(&self) -> &'a DeTable<'i> {
+        self.table
+    }
+
+    /// All of it as JSON, for types that another crate reads.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        self.table
+            .iter()
+            .map(|(k, v)| (k.get_ref().to_string(), to_json(v.get_ref())))
+            .collect()
+    }
+
     pub(crate) fn raw(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'i>>> {
         self.asked.push(key);
         self.table.get(key)
@@ -47,7 +59,7 @@ impl<'a, 'i> Table<'a, 'i> {
         self.table.get(key).is_some()
     }
 
-    fn missing(&self, c: &mut Collector<'_>, key: &str) {
+    pub(crate) fn missing(&self, c: &mut Collector<'_>, key: &str) {
         c.error(self.span(), format!("{} needs `{key}`", self.what));
     }
 
@@ -109,6 +121,87 @@ impl<'a, 'i> Table<'a, 'i> {
         None
     }
 
+    /// A share: above 0, at most 1.
+    pub(crate) fn share(&mut self, c: &mut Collector<'_>, key: &'static str) -> Option<At<f64>> {
+        let v = self.expect(c, key, "a number", number)?;
+        if v.value > 0.0 && v.value <= 1.0 {
+            return Some(v);
+        }
+        c.error(
+            v.span,
+            format!("`{key}` is a share: above 0 and at most 1"),
+        );
+        None
+    }
+
+    /// A whole number from 1 on.
+    pub(crate) fn count(&mut self, c: &mut Collector<'_>, key: &'static str) -> Option<At<u32>> {
+        let v = self.integer(c, key)?;
+        match u32::try_from(v.value).ok().filter(|n| *n > 0) {
+            Some(value) => Some(At {
+                value,
+                span: v.span,
+            }),
+            None => {
+                c.error(
+                    v.span,
+                    format!("`{key}` must be a whole number above zero, at most {}", u32::MAX),
+                );
+                None
+            }
+        }
+    }
+
+    pub(crate) fn need_count(
+        &mut self,
+        c: &mut Collector<'_>,
+        key: &'static str,
+    ) -> Option<At<u32>> {
+        if !self.has(key) {
+            self.missing(c, key);
+        }
+        self.count(c, key)
+    }
+
+    /// An array; absent is empty.
+    pub(crate) fn array(
+        &mut self,
+        c: &mut Collector<'_>,
+        key: &'static str,
+    ) -> Vec<&'a Spanned<DeValue<'i>>> {
+        let Some(value) = self.raw(key) else {
+            return Vec::new();
+        };
+        match value.get_ref().as_array() {
+            Some(items) if !items.is_empty() => items.iter().collect(),
+            Some(_) => {
+                let message = format!("`{key}` is empty; leave it out to mean all");
+                c.error(value.span(), message);
+                Vec::new()
+            }
+            None => {
+                let found = article(value.get_ref().type_str());
+                c.error(value.span(), format!("`{key}` must be an array, not {found}"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// An array of strings; absent is empty.
+    pub(crate) fn texts(&mut self, c: &mut Collector<'_>, key: &'static str) -> Vec<At<String>> {
+        let mut found = Vec::new();
+        for item in self.array(c, key) {
+            match item.get_ref().as_str() {
+                Some(text) => found.push(At {
+                    value: text.to_owned(),
+                    span: item.span(),
+                }),
+                None => c.error(item.span(), format!("`{key}` holds strings")),
+            }
+        }
+        found
+    }
+
     pub(crate) fn integer(&mut self, c: &mut Collector<'_>, key: &'static str) -> Option<At<i64>> {
         self.expect(c, key, "an integer", |v| {
             let i = v.as_integer()?;
@@ -125,20 +218,7 @@ impl<'a, 'i> Table<'a, 'i> {
         let text = self.expect(c, key, "a duration such as \"10s\"", |v| {
             v.as_str().map(str::to_owned)
         })?;
-        match humantime::parse_duration(text.value.trim()) {
-            Ok(value) => Some(At {
-                value,
-                span: text.span,
-            }),
-            Err(e) => {
-                let shown = text.value;
-                c.error(
-                    text.span,
-                    format!("`{shown}` is no duration ({e}); write \"10s\" or \"250ms\""),
-                );
-                None
-            }
-        }
+        parse_duration(c, text)
     }
 
     pub(crate) fn need_duration(
@@ -233,6 +313,40 @@ impl<'a, 'i> Table<'a, 'i> {
     }
 }
 
+fn parse_duration(c: &mut Collector<'_>, text: At<String>) -> Option<At<Duration>> {
+    match humantime::parse_duration(text.value.trim()) {
+        Ok(value) => Some(At {
+            value,
+            span: text.span,
+        }),
+        Err(e) => {
+            let shown = text.value;
+            c.error(
+                text.span,
+                format!("`{shown}` is no duration ({e}); write \"10s\" or \"250ms\""),
+            );
+            None
+        }
+    }
+}
+
+/// A duration that stands alone, as in an array.
+pub(crate) fn duration(c: &mut Collector<'_>, value: &Spanned<DeValue<'_>>) -> Option<Duration> {
+    let Some(text) = value.get_ref().as_str() else {
+        let found = article(value.get_ref().type_str());
+        c.error(
+            value.span(),
+            format!("a duration such as \"10s\" is wanted, not {found}"),
+        );
+        return None;
+    };
+    let text = At {
+        value: text.to_owned(),
+        span: value.span(),
+    };
+    parse_duration(c, text).map(|d| d.value)
+}
+
 /// The number in a value, whichever way it was written.
 pub(crate) fn number(value: &DeValue<'_>) -> Option<f64> {
     match value {
@@ -264,7 +378,7 @@ pub(crate) fn to_json(value: &DeValue<'_>) -> serde_json::Value {
     }
 }
 
-fn article(kind: &str) -> String {
+pub(crate) fn article(kind: &str) -> String {
     let an = kind.starts_with(['a', 'e', 'i', 'o', 'u']);
     format!("{} {kind}", if an { "an" } else { "a" })
 }

@@ -81,6 +81,32 @@ pub fn student_t(values: &[f64]) -> Option<Interval> {
     })
 }
 
+/// The same, but never narrower than the draw of what is inside the repeats explains:
+/// `floor` is the variance of the mean by that alone.
+#[must_use]
+pub fn student_t_above(values: &[f64], floor: f64) -> Option<Interval> {
+    let found = student_t(values)?;
+    let half = (found.high - found.value).max(normal_two_sided() * floor.sqrt());
+    Some(Interval {
+        value: found.value,
+        low: found.value - half,
+        high: found.value + half,
+    })
+}
+
+/// The variance of a share by chance, with one success and one failure more than were seen
+/// (Agresti and Caffo, The American Statistician 54, 2000), since none seen is not none
+/// possible.
+#[must_use]
+pub fn share_variance(k: f64, n: f64) -> f64 {
+    let (k, n) = (k + 1.0, n + 2.0);
+    k / n * (1.0 - k / n) / n
+}
+
+fn normal_two_sided() -> f64 {
+    special::t_quantile(0.5 + LEVEL / 2.0, 1e7)
+}
+
 /// Clopper–Pearson's exact interval for `k` of `n`, both possibly fractional
 /// after a design effect. `None` without observations.
 #[must_use]
@@ -140,6 +166,43 @@ fn design_effect(repeats: &[(f64, f64)], p: f64, n: f64) -> f64 {
     }
     let few = t_two_sided(m - 1) / special::t_quantile(0.5 + LEVEL / 2.0, (n - 1.0).max(1.0));
     effect * few * few
+}
+
+/// The interval of a percentile over repeats that are each too small for it: from the least
+/// latency that the share under it can still be `q` at, to the greatest (Woodruff, JASA 47,
+/// 1952, with [`share`]'s intervals). A repeat is its latencies with their counts, in order.
+#[must_use]
+pub fn quantile_interval(repeats: &[Vec<(f64, u64)>], q: f64) -> Option<Interval> {
+    let mut all: Vec<f64> = repeats.iter().flatten().map(|bin| bin.0).collect();
+    all.sort_by(f64::total_cmp);
+    all.dedup();
+    let under = |limit: f64| -> Vec<(f64, f64)> {
+        let count = |r: &Vec<(f64, u64)>| {
+            let n: u64 = r.iter().map(|bin| bin.1).sum();
+            let k: u64 = r.iter().take_while(|bin| bin.0 <= limit).map(|bin| bin.1).sum();
+            (k as f64, n as f64)
+        };
+        repeats.iter().map(count).collect()
+    };
+    let pooled = |limit: f64| {
+        let counts = under(limit);
+        let (k, n) = counts.iter().fold((0.0, 0.0), |s, c| (s.0 + c.0, s.1 + c.1));
+        k / n
+    };
+    // Each of these only grows with the latency, so a search by halves finds where it
+    // reaches `q`.
+    let first = |reaches: &dyn Fn(f64) -> bool| {
+        let at = all.partition_point(|x| !reaches(*x));
+        all.get(at).copied()
+    };
+    let top = |x: f64| share(&under(x)).map_or(0.0, |s| s.0.high);
+    let bottom = |x: f64| share(&under(x)).map_or(0.0, |s| s.0.low);
+    Some(Interval {
+        value: first(&|x| pooled(x) >= q)?,
+        low: first(&|x| top(x) >= q)?,
+        // Where no latency is surely beyond it there is no upper end.
+        high: first(&|x| bottom(x) >= q).unwrap_or(f64::INFINITY),
+    })
 }
 
 /// The percentile bootstrap over `blocks` one-second blocks: `figure` gets the

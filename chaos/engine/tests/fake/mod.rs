@@ -16,13 +16,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router, body::Body};
 use chaos_engine::Target;
+use chaos_engine::target::{ProcessResult, Processes};
 use loadtest::clock::now_ns;
 use parking_lot::Mutex;
 use resilience::{
     Call, CallError, Classify, Deadline, Event, FailureKind, Observer, PolicySpec, Slot, SlotName,
 };
 use serde_json::{Value, json};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 pub const TOKEN: &str = "lab-token";
@@ -56,6 +57,17 @@ pub struct Shop {
     pub wrong: Wrong,
     pub down: AtomicBool,
     pub resets: AtomicU32,
+    /// The fault layer of the product service's two replicas.
+    pub layers: [Layer; 2],
+    /// What was done to processes: `kill order-service`, …
+    pub processes: Mutex<Vec<String>>,
+    /// Whether the order service runs; its event streams end when it doesn't.
+    pub order_runs: watch::Sender<bool>,
+    /// What is put into the slots, in order.
+    pub policies_put: Mutex<Vec<(String, Value)>>,
+    /// Leases of the fault proxies that were renewed, and their seeds.
+    pub proxy_leases: AtomicU32,
+    pub proxy_seeds: Mutex<Vec<u64>>,
     events: broadcast::Sender<String>,
     slot: Slot,
     next: AtomicI64,
@@ -65,7 +77,45 @@ pub struct Shop {
     trial: Mutex<(u32, u32)>,
 }
 
+/// The fault layer of one service: fails the share that a fault says.
+#[derive(Default)]
+pub struct Layer {
+    pub faults: Mutex<BTreeMap<String, Held>>,
+    /// What was posted, in order.
+    pub posted: Mutex<Vec<Value>>,
+    pub renewed: AtomicU32,
+}
+
+/// A fault in force.
+pub struct Held {
+    pub share: f64,
+    pub matched: u64,
+    pub acted: u64,
+}
+
+impl Layer {
+    /// Whether a request fails. Which ones is the fault layer's own affair; here it is
+    /// every so-manieth.
+    fn fails(&self) -> bool {
+        let mut faults = self.faults.lock();
+        faults.values_mut().fold(false, |fails, fault| {
+            fault.matched += 1;
+            let due = (fault.matched as f64 * fault.share) as u64;
+            let acts = due > fault.acted;
+            fault.acted += u64::from(acts);
+            fails || acts
+        })
+    }
+}
+
 impl Shop {
+    /// Nothing is broken and nothing stands still.
+    pub fn is_clean(&self) -> bool {
+        !self.down.load(Ordering::Relaxed)
+            && self.layers.iter().all(|l| l.faults.lock().is_empty())
+            && *self.order_runs.borrow()
+    }
+
     fn next_trial(&self) {
         let mut trial = self.trial.lock();
         *trial = (trial.0 + 1, 0);
@@ -163,6 +213,12 @@ pub async fn start(wrong: Wrong) -> (Shared, Target) {
         wrong,
         down: AtomicBool::new(false),
         resets: AtomicU32::new(0),
+        layers: Default::default(),
+        processes: Mutex::default(),
+        order_runs: watch::Sender::new(true),
+        policies_put: Mutex::default(),
+        proxy_leases: AtomicU32::new(0),
+        proxy_seeds: Mutex::default(),
         events,
         next: AtomicI64::new(1),
         orders: Mutex::default(),
@@ -170,19 +226,18 @@ pub async fn start(wrong: Wrong) -> (Shared, Target) {
         trial: Mutex::default(),
     });
     let target = Target {
-        kind: "fake".to_owned(),
-        entry: serve(entry(&shop)).await,
         lab_token: TOKEN.to_owned(),
         control: BTreeMap::from([
             ("user".to_owned(), serve(user(&shop)).await),
-            ("product".to_owned(), serve(product(&shop)).await),
+            ("product".to_owned(), serve(product(&shop, 0)).await),
+            ("product.2".to_owned(), serve(product(&shop, 1)).await),
             ("order".to_owned(), serve(order(&shop)).await),
             ("gateway".to_owned(), serve(gateway(&shop)).await),
         ]),
-        metrics: BTreeMap::new(),
-        proxy_api: serve(proxy(&shop)).await,
+        proxy_api: Some(serve(proxy(&shop)).await),
         pids: BTreeMap::from([("fake".to_owned(), std::process::id())]),
-        processes: None,
+        processes: Some(Arc::new(Hands(shop.clone()))),
+        ..Target::new("fake", serve(entry(&shop)).await)
     };
     (shop, target)
 }
@@ -248,7 +303,9 @@ async fn make(State(shop): State<Shared>, headers: HeaderMap, Json(body): Json<V
     let called = shop
         .slot
         .call(call, |_| async move {
-            let broken = shop_ref.down.load(Ordering::Relaxed) && !shop_ref.wrong.proxy_pretends;
+            let down = shop_ref.down.load(Ordering::Relaxed) || !*shop_ref.order_runs.borrow();
+            let replica = &shop_ref.layers[shop_ref.next.load(Ordering::Relaxed) as usize % 2];
+            let broken = (down || replica.fails()) && !shop_ref.wrong.proxy_pretends;
             if broken || shop_ref.wrong.sick {
                 Err(Refused)
             } else {
@@ -313,8 +370,96 @@ fn slots(names: &'static [&'static str]) -> Router<Shared> {
         .route("/lab/policies", get(move || async move { Json(answer) }))
         .route(
             "/lab/policies/{slot}",
-            put(|Json(spec): Json<Value>| async move { Json(spec) }),
+            put(put_aside),
         )
+}
+
+async fn put_aside(
+    State(shop): State<Shared>,
+    Path(slot): Path<String>,
+    Json(spec): Json<Value>,
+) -> Json<Value> {
+    shop.policies_put.lock().push((slot, spec.clone()));
+    Json(spec)
+}
+
+/// The faults of one replica's fault layer.
+fn faults(replica: usize) -> Router<Shared> {
+    let add = async move |State(shop): State<Shared>, Json(body): Json<Value>| {
+        let layer = &shop.layers[replica];
+        let held = Held {
+            share: body["action"]["fail"]["share"].as_f64().unwrap(),
+            matched: 0,
+            acted: 0,
+        };
+        let id = body["id"].as_str().unwrap().to_owned();
+        layer.posted.lock().push(body.clone());
+        layer.faults.lock().insert(id, held);
+        (StatusCode::CREATED, Json(body))
+    };
+    let renew = async move |State(shop): State<Shared>, Path(id): Path<String>| {
+        let layer = &shop.layers[replica];
+        layer.renewed.fetch_add(1, Ordering::Relaxed);
+        match layer.faults.lock().contains_key(&id) {
+            true => StatusCode::OK,
+            false => StatusCode::NOT_FOUND,
+        }
+    };
+    let remove = async move |State(shop): State<Shared>, Path(id): Path<String>| {
+        let removed = shop.layers[replica].faults.lock().remove(&id);
+        let state = |f: Held| Json(json!({"id": id, "matched": f.matched, "acted": f.acted}));
+        removed.map(state).ok_or(StatusCode::NOT_FOUND)
+    };
+    let remove_all = async move |State(shop): State<Shared>| {
+        shop.layers[replica].faults.lock().clear();
+        Json(json!({"removed": []}))
+    };
+    Router::new()
+        .route("/lab/faults", post(add).delete(remove_all))
+        .route("/lab/faults/{id}", put(renew).delete(remove))
+}
+
+/// Stops and starts the order service.
+struct Hands(Shared);
+
+impl Hands {
+    fn done(&self, what: &str, part: &str, runs: bool) -> ProcessResult {
+        self.0.processes.lock().push(format!("{what} {part}"));
+        self.0.order_runs.send_replace(runs);
+        Ok(())
+    }
+}
+
+#[async_trait::async_trait]
+impl Processes for Hands {
+    fn parts(&self) -> Vec<String> {
+        let parts = ["user-service", "order-service"];
+        parts.map(str::to_owned).to_vec()
+    }
+
+    fn pids(&self) -> BTreeMap<String, u32> {
+        BTreeMap::new()
+    }
+
+    async fn kill(&self, part: &str) -> ProcessResult {
+        self.done("kill", part, false)
+    }
+
+    async fn pause(&self, part: &str) -> ProcessResult {
+        self.done("pause", part, false)
+    }
+
+    async fn resume(&self, part: &str) -> ProcessResult {
+        self.done("resume", part, true)
+    }
+
+    async fn start(&self, part: &str) -> ProcessResult {
+        self.done("start", part, true)
+    }
+
+    async fn restart(&self, part: &str) -> ProcessResult {
+        self.done("restart", part, true)
+    }
 }
 
 fn user(shop: &Shared) -> Router {
@@ -338,8 +483,9 @@ fn user(shop: &Shared) -> Router {
         .with_state(shop.clone())
 }
 
-fn product(shop: &Shared) -> Router {
+fn product(shop: &Shared, replica: usize) -> Router {
     control(shop)
+        .merge(faults(replica))
         .merge(quiet_events())
         .merge(slots(&["product.server"]))
         .route(
@@ -380,7 +526,8 @@ fn order(shop: &Shared) -> Router {
             "/lab/policies",
             get(|| async {
                 Json(json!({"slots": {
-                    "order-user": "fast", "order-product": "fast", "order.server": "unlimited",
+                    "order-user": "fast", "order-product": "shop", "order-database": "none",
+                    "order.server": "unlimited",
                 }}))
             }),
         )
@@ -402,6 +549,7 @@ async fn set(
     Path(slot): Path<String>,
     Json(spec): Json<Value>,
 ) -> Json<Value> {
+    shop.policies_put.lock().push((slot.clone(), spec.clone()));
     if slot.ends_with(".server") {
         return Json(spec);
     }
@@ -415,6 +563,10 @@ async fn set(
 
 fn stream(shop: &Shared, tells: bool) -> Response {
     let mut events = shop.events.subscribe();
+    let runs = shop.order_runs.subscribe();
+    if tells && !*runs.borrow() {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let end = shop.wrong.events_end_after;
     let (tx, rx) = tokio::sync::mpsc::channel::<Result<String, std::io::Error>>(64);
     tokio::spawn(async move {
@@ -427,7 +579,14 @@ fn stream(shop: &Shared, tells: bool) -> Response {
         if tx.send(Ok(line(seq, &hello))).await.is_err() {
             return;
         }
-        while let Ok(event) = events.recv().await {
+        let mut runs = runs;
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                // A process that is killed takes its streams with it.
+                _ = runs.wait_for(|runs| !runs), if tells => return,
+            };
+            let Ok(event) = event else { return };
             seq += 1;
             if end.is_some_and(|n| seq > n)
                 || tells && tx.send(Ok(line(seq, &event))).await.is_err()
@@ -456,6 +615,21 @@ fn proxy(shop: &Shared) -> Router {
                     shop.down
                         .store(!ask["enabled"].as_bool().unwrap(), Ordering::Relaxed);
                     Json(json!({"name": "order-product"}))
+                },
+            ),
+        )
+        .route(
+            "/faultline/lease",
+            put(|State(shop): State<Shared>| async move {
+                shop.proxy_leases.fetch_add(1, Ordering::Relaxed);
+            })
+            .delete(|| async {}),
+        )
+        .route(
+            "/faultline/seed",
+            put(
+                |State(shop): State<Shared>, Json(ask): Json<Value>| async move {
+                    shop.proxy_seeds.lock().push(ask["seed"].as_u64().unwrap());
                 },
             ),
         )

@@ -1,0 +1,169 @@
+//! Faults per request: carried out by the fault layer of every replica of a service.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use super::{Count, Injector, LEASE, Order};
+use crate::control::Control;
+use crate::error::EngineError;
+use crate::scenario::{Action, known};
+use crate::target::same;
+
+/// The fault layers of a target's services.
+pub struct RequestInjector {
+    controls: Vec<Control>,
+    seed: AtomicU64,
+    /// What is in force: by name, with the link.
+    on: Mutex<BTreeMap<String, (String, Value)>>,
+    /// Parts whose process is stopped: they can't be reached, and that is planned.
+    away: Mutex<BTreeSet<String>>,
+}
+
+impl RequestInjector {
+    /// The fault layers behind these controls.
+    #[must_use]
+    pub fn new(controls: Vec<Control>) -> Self {
+        Self {
+            controls,
+            seed: AtomicU64::new(0),
+            on: Mutex::default(),
+            away: Mutex::default(),
+        }
+    }
+
+    /// The controls that a fault on a link goes to: every replica of the service, or
+    /// the one that the link names.
+    ///
+    /// # Errors
+    /// [`EngineError::Missing`] when there is none.
+    pub fn of(&self, link: &str) -> Result<Vec<&Control>, EngineError> {
+        let layer = known::fault_layer(link);
+        let wanted = match known::replica(link) {
+            Some(number) => format!("{layer}.{number}"),
+            None => layer.to_owned(),
+        };
+        let of = self.controls.iter().filter(|c| same(c.part(), &wanted));
+        let found: Vec<_> = of.collect();
+        if found.is_empty() {
+            return Err(EngineError::Missing {
+                what: "control API",
+                part: wanted,
+            });
+        }
+        Ok(found)
+    }
+
+    /// What the draws of a repeat come from: paired arms meet the same fate.
+    pub fn seed(&self, seed: u64) {
+        self.seed.store(seed, Ordering::Relaxed);
+    }
+
+    /// A part is about to be stopped.
+    pub fn leaves(&self, part: &str) {
+        self.away.lock().insert(part.to_owned());
+    }
+
+    /// A part is there again. One that was started anew has lost its faults.
+    ///
+    /// # Errors
+    /// [`EngineError::Http`].
+    pub async fn is_back(&self, part: &str) -> Result<(), EngineError> {
+        self.away.lock().remove(part);
+        let on: Vec<(String, Value)> = self.on.lock().values().cloned().collect();
+        for (link, body) in on {
+            for control in self.of(&link)? {
+                let id = body["id"].as_str().unwrap_or_default();
+                if control.part() == part && !control.renew_fault(id, &lease()).await? {
+                    control.add_fault(&body).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_away(&self, control: &Control) -> bool {
+        self.away.lock().contains(control.part())
+    }
+
+    fn body(&self, order: Order<'_>) -> Value {
+        let mut body = json!({
+            "id": order.name,
+            "seed": self.seed.load(Ordering::Relaxed),
+            "link": known::base(order.link),
+            "lease": lease(),
+        });
+        // A fault is plain data, which always serialises, to an object.
+        if let (Action::Request(fault), Value::Object(body)) = (order.action, &mut body)
+            && let Ok(Value::Object(fault)) = serde_json::to_value(fault)
+        {
+            body.extend(fault);
+        }
+        body
+    }
+}
+
+fn lease() -> String {
+    humantime::format_duration(LEASE).to_string()
+}
+
+#[async_trait::async_trait]
+impl Injector for RequestInjector {
+    async fn inject(&self, order: Order<'_>) -> Result<(), EngineError> {
+        let body = self.body(order);
+        let held = (order.link.to_owned(), body.clone());
+        self.on.lock().insert(order.name.to_owned(), held);
+        for control in self.of(order.link)? {
+            // A part that is away gets it when it is back.
+            if !self.is_away(control) {
+                control.add_fault(&body).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn renew(&self, order: Order<'_>) -> Result<(), EngineError> {
+        for control in self.of(order.link)? {
+            if !self.is_away(control) && !control.renew_fault(order.name, &lease()).await? {
+                return Err(EngineError::http(
+                    format!("renewing the fault `{}` on {}", order.name, control.part()),
+                    "it is gone: its lease was over, or somebody has removed it",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn clear(&self, order: Order<'_>) -> Result<Count, EngineError> {
+        self.on.lock().remove(order.name);
+        let mut count = Count {
+            matched: Some(0),
+            acted: Some(0),
+        };
+        for control in self.of(order.link)? {
+            if self.is_away(control) {
+                continue;
+            }
+            if let Some(of) = control.remove_fault(order.name).await? {
+                count = count.plus(Count {
+                    matched: Some(of.matched),
+                    acted: Some(of.acted),
+                });
+            }
+        }
+        Ok(count)
+    }
+
+    async fn clear_all(&self) -> Result<(), EngineError> {
+        self.on.lock().clear();
+        let mut cleared = Ok(());
+        for control in &self.controls {
+            if !self.is_away(control) {
+                cleared = control.remove_faults().await.and(cleared);
+            }
+        }
+        cleared
+    }
+}
