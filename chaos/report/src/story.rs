@@ -3,7 +3,7 @@
 
 use chaos_engine::RunResult;
 use chaos_engine::checks::{Metric, Selector, Window};
-use chaos_engine::measure::{Tally, Trial};
+use chaos_engine::measure::{Lengths, Tally, Trial};
 use chaos_engine::result::ArmResult;
 use chaos_engine::runlog::Facts;
 use chaos_engine::stats;
@@ -179,8 +179,13 @@ impl Teller<'_> {
 
     fn breaker(&self, trials: &[&Trial]) -> Option<String> {
         let link = self.link.as_ref()?;
+        // The whole of a repeat needs no lengths.
+        let unbounded = Lengths {
+            duration_s: f64::INFINITY,
+            recovering_s: 0.0,
+        };
         let middle = |metric: Metric| {
-            let of = |t: &&Trial| t.breaker_figure(metric, link);
+            let of = |t: &&Trial| t.breaker_figure(metric, link, &Window::Whole, unbounded);
             let values: Vec<f64> = trials.iter().filter_map(of).collect();
             stats::median(&values).filter(|x| x.is_finite())
         };
