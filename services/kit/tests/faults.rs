@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn start(common: &Common, edge: bool) -> Running {
     let routes = Router::new()
-        .route("/api/things", get(|| async { "things" }))
+        .route("/api/things/", get(|| async { "things" }))
         .route("/livez", get(|| async { "alive" }));
     let server = Server::new(common).rest(routes).slots(Slots::new(common));
     let server = if edge { server.edge() } else { server };
@@ -21,7 +21,7 @@ async fn start(common: &Common, edge: bool) -> Running {
 }
 
 fn things(running: &Running) -> RequestBuilder {
-    reqwest::Client::new().get(format!("http://{}/api/things", running.http))
+    reqwest::Client::new().get(format!("http://{}/api/things/", running.http))
 }
 
 async fn status(request: RequestBuilder) -> StatusCode {
