@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -71,9 +72,13 @@ pub async fn run(
     // Whatever ends this future, no task of it goes on.
     let _guard = generator.stop.clone().drop_guard();
     let plan = plan.clone();
-    let own = Own::new().map_err(|e| LoadError::Task(e.to_string()))?;
-    own.run(async move { generator.whole(&plan, renewal).await })
-        .await
+    let failed = |why: String| LoadError::Task(why);
+    let own = Own::new().map_err(|e| failed(e.to_string()))?;
+    let work = own.spawn(async move { generator.whole(&plan, renewal).await });
+    match work {
+        Some(work) => work.await.map_err(|e| failed(e.to_string())),
+        None => Err(failed("it has no runtime".to_owned())),
+    }
 }
 
 /// A runtime that ends with its owner, in an async context too.
@@ -89,15 +94,12 @@ impl Own {
         Ok(Self(Some(runtime)))
     }
 
-    async fn run<T: Send + 'static>(
+    /// Not async, so that the work lives in its task alone and not in its caller's future too.
+    fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, LoadError> {
-        let Some(runtime) = &self.0 else {
-            return std::future::pending().await;
-        };
-        let work = runtime.spawn(work).await;
-        work.map_err(|e| LoadError::Task(e.to_string()))
+    ) -> Option<JoinHandle<T>> {
+        self.0.as_ref().map(|runtime| runtime.spawn(work))
     }
 }
 
