@@ -247,6 +247,9 @@ fn each_mistake_is_told_once_and_where_it_is() {
         ("users = [7]", "users = [\"bob\"]", "\"bob\"", "user ids"),
         ("{ fail = { share = 1.0 } }", "{ work = { time = \"1s\" } }", "{ work", "can't `work`"),
         ("time = { normal", "tme = { normal", "{ share = 0.5", "needs `time`"),
+        ("{ fail = { share = 1.0 } }", "{ fail = {}, methods = [\"gte\"] }", "\"gte\"", "did you mean `get`?"),
+        ("[\"800ms\", \"200ms\"]", "[\"2m\", \"200ms\"]", "\"2m\"", "at most 60s"),
+        ("link = \"order-user\"", "link = \"load-gateway\"", "\"load-gateway\"", "no fault proxy stands"),
         // The proxies' toxics.
         ("average_size = 100, ", "", "{ toxic = \"slicer\"", "needs `average_size`"),
         ("size_variation = 50", "size_variation = 100", "{ toxic = \"slicer\"", "below `average_size`"),
