@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-
+pub use compare::{FaultHits, Hits, compare_hits};
 
 use crate::error::EngineError;
 use crate::event::{CallRef, Event, Kind};

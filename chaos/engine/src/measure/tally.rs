@@ -83,9 +83,7 @@ impl Tally {
         let of_all = |k: u64| (k as f64, self.requests() as f64);
         match (metric, limit) {
             (Metric::ShareUnder, Some(limit)) => of_all(self.latency.within(limit)),
-            (Metric::RetryAfterShare, _) => {
-                (self.retry_after as f64, self.unsuccessful() as f64)
-            }
+            (Metric::RetryAfterShare, _) => (self.retry_after as f64, self.unsuccessful() as f64),
             _ => of_all(self.outcomes.success()),
         }
     }
@@ -107,7 +105,7 @@ impl Tally {
                 (n > 0.0).then_some(k / n)
             }
             Metric::P50 | Metric::P90 | Metric::P99 | Metric::P999 => {
-                self.latency.quantile(metric.quantile()?)
+                self.latency.percentile(metric.quantile()?)
             }
             Metric::Max => self.latency.max(),
             Metric::Goodput => (length_s > 0.0).then(|| o.success() as f64 / length_s),
