@@ -7,6 +7,7 @@
 
 mod fake;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use chaos_engine::runlog::Entry;
 use chaos_engine::{EngineError, Options, Progress, RunResult, Scenario, Silent, Target, Update, run};
 use fake::{Shop, Wrong};
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 /// A load of orders, with what the test puts in.
@@ -263,11 +265,9 @@ async fn after_a_panic_nothing_stays_either() {
     let (shop, target) = fake::start(Wrong::default()).await;
     let watch = Panics(Arc::clone(&shop));
     let (scenario, options) = (scenario(EVERY_KIND), options(&dir));
-    let running = tokio::spawn(async move {
-        let never = CancellationToken::new();
-        run(&scenario, &target, &options, &watch, never).await.map(drop)
-    });
-    assert!(running.await.unwrap_err().is_panic());
+    let never = CancellationToken::new();
+    let running = run(&scenario, &target, &options, &watch, never);
+    assert!(AssertUnwindSafe(running).catch_unwind().await.is_err());
     all_clean(&shop).await;
 }
 
