@@ -209,7 +209,7 @@ fn mistakes_are_marked_where_they_stand() {
         (
             "failed(fast) == 0 after fault",
             "fault",
-            "opened_within only",
+            "goes with opened_within",
             None,
         ),
         (
