@@ -129,7 +129,10 @@ fn a_row_says_what_became_of_a_request() {
     assert_eq!(refused.faults().collect::<Vec<_>>(), ["outage"]);
     assert_eq!((refused.phase, refused.retry_after), (Phase::During, true));
     assert_eq!(refused.priority.as_deref(), Some("critical"));
-    assert_eq!((refused.stream.as_str(), refused.error.as_deref()), ("0", None));
+    assert_eq!(
+        (refused.stream.as_str(), refused.error.as_deref()),
+        ("0", None)
+    );
     assert_eq!(refused.ended_us - refused.scheduled_us, 3_000);
     let before = rows.iter().find(|r| r.phase == Phase::Before).unwrap();
     assert_eq!(before.faults().count(), 0);
@@ -159,6 +162,15 @@ fn a_file_that_is_none_is_an_error_and_not_an_end() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE);
     std::fs::write(&path, b"trial,arm\n0,fast\n").unwrap();
+    assert!(read(&path).is_err());
+    // One that was cut off.
+    let (_, whole) = written(&Model {
+        quick: true,
+        repeats: 1,
+        ..Model::default()
+    });
+    let bytes = std::fs::read(whole.path().join(FILE)).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 100]).unwrap();
     assert!(read(&path).unwrap().any(|row| row.is_err()));
     assert!(read(&dir.path().join("missing")).is_err());
 }

@@ -11,9 +11,11 @@ mod trial;
 
 use std::path::PathBuf;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::EngineError;
+use crate::junit;
 use crate::progress::{Progress, Update};
 use crate::result::RunResult;
 use crate::runlog::{Entry, Header, SCHEMA_VERSION};
@@ -63,6 +65,7 @@ pub async fn run(
     progress: &dyn Progress,
     cancel: CancellationToken,
 ) -> Result<RunResult, EngineError> {
+    let began = Instant::now();
     let plan = Plan::new(scenario, options)?;
     guard::allowed(target, &plan, options)?;
     let rig = Rig::new(target, &plan).await?;
@@ -88,6 +91,8 @@ pub async fn run(
 
     let result = RunResult::from_dir(&options.out)?;
     write_result(&result, &options.out)?;
+    let junit = junit::render(&result, began.elapsed().as_secs_f64());
+    write(&options.out.join(junit::FILE), &junit)?;
     Ok(result)
 }
 
@@ -96,7 +101,11 @@ fn write_result(result: &RunResult, dir: &std::path::Path) -> Result<(), EngineE
     let json = result
         .to_json()
         .map_err(|e| EngineError::io(&path, std::io::Error::other(e)))?;
-    std::fs::write(&path, json + "\n").map_err(|e| EngineError::io(&path, e))
+    write(&path, &(json + "\n"))
+}
+
+fn write(path: &std::path::Path, text: &str) -> Result<(), EngineError> {
+    std::fs::write(path, text).map_err(|e| EngineError::io(path, e))
 }
 
 fn header(scenario: &Scenario, target: &Target, plan: &Plan) -> Entry {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::known::{self, GRPC_CODES, ROUTES, SERVICES};
+use super::known::{self, CALLERS, GRPC_CODES, OF_CACHES, ROUTES};
 use super::read::{At, Table, article, duration, number};
 use super::request::{Capacity, Dist, Effect, Fail, Of, RequestFault, Share, Status, Timed};
 use crate::diagnostics::Collector;
@@ -19,6 +19,9 @@ const OF_STORES: [&str; 4] = ["fail", "delay", "hang", "capacity"];
 
 /// The most that may wait for a capacity, if not said.
 const QUEUE: u32 = 10_000;
+
+/// The longest that a fault takes.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Whether a table is an action of the fault layer.
 pub(super) fn any(table: &DeTable<'_>) -> bool {
@@ -171,7 +174,7 @@ fn dist(c: &mut Collector<'_>, t: &mut Table<'_, '_>, key: &'static str) -> Opti
         return None;
     };
     let DeValue::Table(table) = value.get_ref() else {
-        let time = duration(c, value)?;
+        let time = bounded(c, value)?;
         if time.is_zero() {
             c.error(value.span(), format!("`{key}` must be above zero"));
         }
@@ -185,6 +188,15 @@ fn dist(c: &mut Collector<'_>, t: &mut Table<'_, '_>, key: &'static str) -> Opti
         return None;
     };
     drawn(c, name, numbers)
+}
+
+/// A time that the fault layer takes.
+fn bounded(c: &mut Collector<'_>, value: &Spanned<DeValue<'_>>) -> Option<Duration> {
+    let time = duration(c, value)?;
+    if time > LONGEST {
+        c.error(value.span(), "the fault layer takes at most 60s");
+    }
+    Some(time)
 }
 
 fn drawn(
@@ -203,11 +215,11 @@ fn drawn(
         c.error(numbers.span(), message);
         return None;
     };
-    let first_time = duration(c, first)?;
+    let first_time = bounded(c, first)?;
     if name.value == "pareto" {
         return pareto(c, first_time, first, second);
     }
-    let second_time = duration(c, second)?;
+    let second_time = bounded(c, second)?;
     if name.value == "normal" {
         return Some(Dist::Normal(first_time, second_time));
     }
@@ -248,13 +260,21 @@ fn users(c: &mut Collector<'_>, t: &mut Table<'_, '_>) -> Vec<i64> {
 
 fn method_known(c: &mut Collector<'_>, method: &At<String>, link: Option<&str>) {
     let Some(link) = link else { return };
-    if known::is_store(link) {
-        c.error(method.span.clone(), "a cache or database has no `methods`");
-        return;
+    match known::callee(link) {
+        "database" => return,
+        "cache" => {
+            if !OF_CACHES.contains(&&*method.value) {
+                c.unknown(method.span.clone(), "method of a cache", &method.value, OF_CACHES);
+            }
+            return;
+        }
+        _ => {}
     }
     let service = known::fault_layer(link);
     if method.value.contains(' ') {
-        let routes = || ROUTES.iter().filter(|(s, _)| *s == service).map(|(_, route)| *route);
+        // The gateway has every service's.
+        let of = |s: &str| s == service || service == "gateway";
+        let routes = || ROUTES.iter().filter(|(s, _)| of(s)).map(|(_, route)| *route);
         if !routes().any(|route| route == method.value) {
             c.unknown(method.span.clone(), "route", &method.value, routes());
         }
@@ -266,8 +286,8 @@ fn method_known(c: &mut Collector<'_>, method: &At<String>, link: Option<&str>) 
 
 fn caller_known(c: &mut Collector<'_>, caller: &At<String>, link: Option<&str>) {
     let only = link.and_then(|l| l.split_once('-')).map(|(caller, _)| caller);
-    if !SERVICES.contains(&&*caller.value) {
-        c.unknown(caller.span.clone(), "caller", &caller.value, SERVICES);
+    if !CALLERS.contains(&&*caller.value) {
+        c.unknown(caller.span.clone(), "caller", &caller.value, CALLERS);
     } else if let Some(only) = only.filter(|only| *only != "*" && *only != caller.value) {
         let message = format!("only `{only}` calls over this link");
         c.error(caller.span.clone(), message);

@@ -117,7 +117,8 @@ fn stream(c: &mut Collector<'_>, mut t: Table<'_, '_>) -> Option<Stream> {
     for key in ["customers", "think"] {
         t.raw(key);
     }
-    let (json, table, span) = (t.json(), t.inner(), t.span());
+    // Without what is no key of a stream, which is told anyway.
+    let (json, table, span) = (t.json_asked(), t.inner(), t.span());
     t.finish(c);
     sound.then(|| whole(c, json, table, span)).flatten()
 }
@@ -133,7 +134,7 @@ fn rate(c: &mut Collector<'_>, value: &Spanned<DeValue<'_>>) -> bool {
         Some(_) => "`rate` must be above zero".to_owned(),
         None => {
             let found = article(value.get_ref().type_str());
-            format!("`rate` must be a number or a profile such as {{ from = 20, to = 100 }}, not {found}")
+            format!("`rate` must be a number, not {found}; or a profile such as {{ from = 20, to = 100 }}")
         }
     };
     c.error(value.span(), message);
@@ -214,7 +215,7 @@ fn changed(c: &mut Collector<'_>, stream: &Stream, mut t: Table<'_, '_>) -> Opti
     // A stream always serialises, to an object.
     let mut json = serde_json::to_value(stream).ok()?;
     let object = json.as_object_mut()?;
-    if let Value::Object(changes) = t.json() {
+    if let Value::Object(changes) = t.json_asked() {
         object.extend(changes);
     }
     let (table, span) = (t.inner(), t.span());
