@@ -39,7 +39,7 @@ pub(crate) struct Up {
 }
 
 /// Room above the highest value, so that a line there is not cut.
-const HEAD: f64 = 6.0;
+const HEAD: f64 = 9.0;
 
 impl Up {
     /// From zero to a round number not below `high`.

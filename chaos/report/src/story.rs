@@ -129,12 +129,12 @@ impl Teller<'_> {
                 planned("for")
             ),
             [(from, to)] => format!(
-                "At second {} {place} {what}; {} later that was over ({name}).",
+                "The fault {name}: at second {} {place} {what}, for {}.",
                 words::short_s(*from),
                 seconds(to - from)
             ),
             [(from, _), .., (_, to)] => format!(
-                "{} times between second {} and second {} {place} {what} ({name}).",
+                "The fault {name}: {} times between second {} and second {} {place} {what}.",
                 on.len(),
                 words::short_s(*from),
                 words::short_s(*to)
@@ -217,14 +217,11 @@ impl Teller<'_> {
         Some(match arm.summary.get("recovery_s") {
             None => "It never served as before again while it was watched.".to_owned(),
             Some(s) if back == of => {
-                format!(
-                    "It served as before again {} after the clearing.",
-                    seconds(s.median)
-                )
+                format!("It served as before again {}.", after(s.median))
             }
             Some(s) => format!(
-                "It served as before again in {back} of {of} repeats, {} after the clearing.",
-                seconds(s.median)
+                "It served as before again in {back} of {of} repeats, {}.",
+                after(s.median)
             ),
         })
     }
@@ -301,6 +298,14 @@ impl Teller<'_> {
             "That the fault acted: {counted}{} inside its windows failed or were slower than before.",
             plural(seen, "attempt")
         ))
+    }
+}
+
+fn after(s: f64) -> String {
+    match s {
+        // Recovery is told in whole seconds of the log; less than that is at once.
+        s if s < 0.05 => "as soon as it was cleared".to_owned(),
+        s => format!("{} after the clearing", seconds(s)),
     }
 }
 

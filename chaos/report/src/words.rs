@@ -9,6 +9,9 @@ pub(crate) fn percent(share: f64) -> String {
     if share >= 1.0 {
         return "100 %".to_owned();
     }
+    if share <= 0.0 {
+        return "0 %".to_owned();
+    }
     // Cut, not rounded: 99.996 % must not look like all.
     format!("{:.2} %", (share * 1e4).floor() / 1e2)
 }
