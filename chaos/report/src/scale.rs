@@ -76,7 +76,7 @@ impl Up {
     }
 
     pub(crate) fn shows(&self, value: f64) -> bool {
-        (self.low..=self.high).contains(&value)
+        (self.low * 0.999..=self.high * 1.001).contains(&value)
     }
 
     pub(crate) fn low(&self) -> f64 {

@@ -311,11 +311,7 @@ fn after(s: f64) -> String {
 
 /// Two digits that count; more would claim too much.
 fn round_two(x: f64) -> f64 {
-    let unit = 10_f64
-        .powf(x.abs().max(1.0).log10().floor() - 1.0)
-        .min(1.0)
-        .max(0.1);
-    let unit = if x >= 100.0 { 10.0 } else { unit };
+    let unit = 10_f64.powf(x.abs().max(1.0).log10().floor() - 1.0);
     (x / unit).round() * unit
 }
 
@@ -363,8 +359,8 @@ mod tests {
     #[test]
     fn ratios_are_rounded_to_what_they_can_claim() {
         assert_eq!(round_two(90.5), 91.0);
-        assert_eq!(round_two(3.14), 3.1);
-        assert_eq!(round_two(1234.0), 1230.0);
+        assert!((round_two(3.17) - 3.2).abs() < 1e-9);
+        assert_eq!(round_two(1234.0), 1200.0);
     }
 
     #[test]

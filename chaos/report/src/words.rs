@@ -19,7 +19,7 @@ pub(crate) fn percent(share: f64) -> String {
 /// A duration, given in seconds.
 pub(crate) fn seconds(s: f64) -> String {
     match s.abs() {
-        x if x == 0.0 => "0 s".to_owned(),
+        0.0 => "0 s".to_owned(),
         x if x < 0.001 => format!("{} µs", short(s * 1e6, 0)),
         x if x < 0.01 => format!("{} ms", short(s * 1e3, 1)),
         x if x < 1.0 => format!("{} ms", short(s * 1e3, 0)),

@@ -1,4 +1,5 @@
 //! `report.html` as a whole, from run logs.
+#![allow(clippy::unwrap_used, reason = "a test that can't unwrap has failed")]
 
 mod common;
 

@@ -27,12 +27,18 @@ pub(crate) const LINES: [(&str, &str); 4] = [
 
 const QUANTILES: [f64; 4] = [0.5, 0.95, 0.99, 1.0];
 
-pub(super) fn heat_map(data: &Data, arm: &ArmData, limits: Vec<Limit>) -> Plot {
+/// `reach`: the axis goes up to it, unless that would flatten what is drawn.
+pub(super) fn heat_map(data: &Data, arm: &ArmData, limits: Vec<Limit>, reach: f64) -> Plot {
     let (low, high) = data.latencies();
     let (low, high) = if low.is_finite() {
         (low, high)
     } else {
         (0.001, 1.0)
+    };
+    let high = if reach <= 100.0 * high {
+        high.max(reach)
+    } else {
+        high
     };
     let up = Up::log(HEIGHT, low, high);
     let columns = columns(arm);
