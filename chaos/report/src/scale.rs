@@ -57,7 +57,7 @@ impl Up {
     /// Whole powers of ten around both values, which are above zero.
     pub(crate) fn log(height: f64, low: f64, high: f64) -> Self {
         let low = 10_f64.powf(low.max(1e-6).log10().floor());
-        let high = 10_f64.powf(high.max(low * 1.01).log10().ceil());
+        let high = 10_f64.powf((high.max(low * 1.01).log10() - 1e-9).ceil());
         Self {
             height,
             low,
