@@ -1,10 +1,10 @@
 //! The table of checks.
 
 use chaos_engine::checks::{CheckResult, Unit, Window};
-use chaos_engine::{RunResult, Scenario};
+use chaos_engine::{RunResult, Scenario, Verdict};
 
-use crate::data::{ArmData, Data};
-use crate::markup::{El, Markup, el, slug};
+use crate::data::{ArmData, Data, Second};
+use crate::markup::{El, el, slug};
 use crate::scale::short;
 use crate::verdict::Shown;
 use crate::words::{plural, seconds};
@@ -24,7 +24,15 @@ pub(crate) struct Row {
     pub(crate) window: String,
     pub(crate) evidence: String,
     /// The arm to look at, and when.
-    pub(crate) moment: Option<(String, f64)>,
+    pub(crate) moment: Option<Moment>,
+}
+
+/// A second of an arm.
+pub(crate) struct Moment {
+    pub(crate) arm: String,
+    pub(crate) at: f64,
+    /// Whether it speaks against the check.
+    pub(crate) violation: bool,
 }
 
 pub(crate) fn rows(result: &RunResult, scenario: &Scenario, data: &Data) -> Vec<Row> {
@@ -64,7 +72,7 @@ fn row(check: &CheckResult, window: &Window, data: &Data) -> Row {
         limit: show(check.bound),
         margin: margin(check),
         n: check.n.to_string(),
-        window: window.words(),
+        window: when(check, window),
         evidence: check.evidence.clone(),
         moment: moment(check, window, data),
     }
@@ -91,11 +99,20 @@ fn margin(check: &CheckResult) -> String {
     }
 }
 
-/// Where the curves show what the check is about: the worst second of its arm if
-/// it speaks of failures, else where its window begins.
-fn moment(check: &CheckResult, window: &Window, data: &Data) -> Option<(String, f64)> {
+fn when(check: &CheckResult, window: &Window) -> String {
+    match check.statement.trim_end() {
+        s if s.ends_with("after clear") => "after the clearing".to_owned(),
+        s if s.ends_with("after fault") => "after the injection".to_owned(),
+        _ => window.words(),
+    }
+}
+
+/// Where the curves show what the check is about: the first second that speaks
+/// against it, else where its window begins.
+fn moment(check: &CheckResult, window: &Window, data: &Data) -> Option<Moment> {
     let named = |arm: &&ArmData| {
-        check.arm.as_deref() == Some(&arm.name) || mentions(&check.statement, &arm.name)
+        check.arm.as_ref() == Some(&arm.name)
+            || first_named(&check.statement, data) == Some(&arm.name)
     };
     let arm = data.arms.iter().find(named).or(data.arms.first())?;
     let first = arm
@@ -110,19 +127,54 @@ fn moment(check: &CheckResult, window: &Window, data: &Data) -> Option<(String, 
         .map(|b| b.to)
         .max_by(f64::total_cmp)
         .unwrap_or(0.0);
-    let at = match window {
-        Window::Before => 0.0,
-        Window::Recovering | Window::After => last,
-        _ if check.statement.starts_with("closed_within") => last,
-        _ => first,
+    let (from, to) = match window {
+        Window::Before => (0.0, first),
+        Window::During | Window::DuringFault(_) => (first, last),
+        Window::Recovering | Window::After => (last, data.time.to),
+        _ => (0.0, data.time.to),
     };
-    Some((arm.name.clone(), at.min(data.time.to)))
+    let against = (check.verdict != Verdict::Pass)
+        .then(|| {
+            arm.seconds
+                .iter()
+                .filter(|s| (from..to).contains(&(s.at as f64)))
+        })
+        .and_then(|mut seconds| seconds.find(|s| speaks_against(check, s)));
+    let at = match against {
+        Some(second) => second.at as f64,
+        None if check.statement.trim_end().ends_with("after clear") => last,
+        None if *window == Window::Whole => first,
+        None => from,
+    };
+    Some(Moment {
+        arm: arm.name.clone(),
+        at: at.min(data.time.to),
+        violation: against.is_some(),
+    })
 }
 
-/// Whether a check's text has the word.
-fn mentions(statement: &str, arm: &str) -> bool {
+/// Whether a second alone is on the wrong side of what is claimed.
+fn speaks_against(check: &CheckResult, second: &Second) -> bool {
+    let [.., rejected, failed] = second.outcomes;
+    let bound = check.bound.unwrap_or(f64::INFINITY);
+    let over = |i: usize| second.quantiles().is_some_and(|q| q[i] > bound);
+    match check.statement.split('(').next().unwrap_or_default() {
+        "unsuccessful" | "success_rate" => rejected + failed > 0.0,
+        "failed" => failed > 0.0,
+        "rejected" => rejected > 0.0,
+        "p50" => over(0),
+        "p99" | "p999" => over(2),
+        "max" => over(3),
+        _ => false,
+    }
+}
+
+/// The arm that a check names first.
+fn first_named<'a>(statement: &str, data: &'a Data) -> Option<&'a String> {
     let part = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-    statement.split(|c| !part(c)).any(|word| word == arm)
+    statement
+        .split(|c| !part(c))
+        .find_map(|word| data.arms.iter().map(|a| &a.name).find(|name| *name == word))
 }
 
 pub(crate) fn section(rows: &[Row], traced: &[String]) -> El {
@@ -179,24 +231,16 @@ fn body(row: &Row, traced: &[String]) -> El {
         .notes
         .iter()
         .map(|note| el("span").class("tag").text(note));
-    let link = row.moment.as_ref().map(|(arm, at)| {
-        let words = format!("{arm} at {} s", short(*at, 1));
-        let look = el("a")
-            .attr("href", format!("#arm-{}", slug(arm)))
-            .attr("data-go", short(*at, 2))
-            .child(Markup::text("Look: "))
-            .text(words);
-        let traces = traced.contains(arm).then(|| {
-            el("a")
-                .attr("href", format!("#traces-{}", slug(arm)))
-                .text("Traces")
-        });
-        el("span").class("look").child(look).child(traces)
-    });
+    let link = row.moment.as_ref().map(|m| look(m, traced));
     let second = el("tr").class("evidence").child(el("td")).child(
         el("td")
             .attr("colspan", 7)
-            .child(el("p").child(el("b").text(&row.evidence)).children(notes))
+            .child(
+                el("p")
+                    .child(el("b").text(&row.evidence))
+                    .text(" ")
+                    .children(notes),
+            )
             .child(
                 el("p")
                     .class("because")
@@ -210,10 +254,31 @@ fn body(row: &Row, traced: &[String]) -> El {
         .child(second)
 }
 
+/// The way to the curves, and to the arm's traces.
+fn look(m: &Moment, traced: &[String]) -> El {
+    let what = if m.violation {
+        "First violation"
+    } else {
+        "Look"
+    };
+    let words = format!("{what}: {} at {} s", m.arm, short(m.at, 1));
+    let look = el("a")
+        .attr("href", format!("#arm-{}", slug(&m.arm)))
+        .attr("data-go", short(m.at, 2))
+        .text(words);
+    let href = format!("#traces-{}", slug(&m.arm));
+    let traces = traced.contains(&m.arm).then(|| {
+        el("a")
+            .attr("href", href)
+            .text(format!("Traces of {}", m.arm))
+    });
+    el("span").class("look").child(look).child(traces)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chaos_engine::Verdict;
+    use crate::scale::Time;
 
     fn check(measured: Option<f64>, bound: Option<f64>) -> CheckResult {
         CheckResult {
@@ -246,17 +311,52 @@ mod tests {
         assert_eq!(of(None, Some(5.0)), "–");
     }
 
+    fn two_arms() -> Data {
+        let seconds = (0..9).map(|at| Second {
+            at,
+            outcomes: [1.0, 0.0, 0.0, if at == 4 { 1.0 } else { 0.0 }],
+            ..Second::default()
+        });
+        let arm = |name: &str| ArmData {
+            name: name.to_owned(),
+            repeats: 1,
+            counts: true,
+            seconds: seconds.clone().collect(),
+            bands: Vec::new(),
+            strips: Vec::new(),
+        };
+        Data {
+            time: Time { from: 0.0, to: 9.0 },
+            links: vec![],
+            arms: vec![arm("fast"), arm("fast-2")],
+        }
+    }
+
     #[test]
-    fn arms_are_found_as_whole_words() {
-        assert!(mentions("p99(fast) < 50ms", "fast"));
-        assert!(!mentions("p99(fast-2) < 50ms", "fast"));
-        assert!(mentions("p99(full-jitter) < 2 * p99(fast)", "full-jitter"));
+    fn the_arm_that_is_named_first_is_looked_at() {
+        let data = two_arms();
+        let of = |statement| first_named(statement, &data).map(String::as_str);
+        assert_eq!(of("p99(fast) < 50ms"), Some("fast"));
+        assert_eq!(of("p99(fast-2) < 2 * p99(fast)"), Some("fast-2"));
+        assert_eq!(of("lost_orders == 0"), None);
+    }
+
+    #[test]
+    fn a_failed_check_leads_to_its_first_violation() {
+        let mut failed = check(Some(1.0), Some(0.0));
+        failed.statement = "unsuccessful(fast-2) == 0".to_owned();
+        failed.verdict = Verdict::Fail;
+        let m = moment(&failed, &Window::Whole, &two_arms()).unwrap();
+        assert_eq!((m.arm.as_str(), m.at, m.violation), ("fast-2", 4.0, true));
+        failed.verdict = Verdict::Pass;
+        let m = moment(&failed, &Window::Whole, &two_arms()).unwrap();
+        assert!(!m.violation);
     }
 
     #[test]
     fn a_row_says_what_is_special() {
         let data = Data {
-            time: crate::scale::Time { from: 0.0, to: 9.0 },
+            time: Time { from: 0.0, to: 9.0 },
             links: vec![],
             arms: vec![],
         };

@@ -143,7 +143,7 @@ pub(crate) fn section(result: &RunResult, table: &Table) -> El {
         .child(el("h2").text("Arms compared"))
         .child(el("p").class("note").text(format!(
             "{note} before: ended before the fault; during: overlapped it; recovering: due from the clearing until the \
-             breaker’s reset + 2 s; after: due later. A dash: too few requests (20 for p50, 1 000 for p99)."
+             breaker’s reset + 2 s; after: due later. A dash: too few requests (20 for p50, 1 000 for p99)."
         )))
         .child(scrolls("Arms by phase", phases(table)))
         .child(scrolls("Whole repeats", whole(result)))

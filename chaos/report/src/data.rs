@@ -135,8 +135,8 @@ fn drawn<'a>(result: &'a RunResult, arm: &'a str) -> (&'a str, bool, Vec<&'a Tri
     if !counted.is_empty() {
         return (arm, true, counted);
     }
-    let tries = result.run.trials.iter().filter(|t| t.start.arm == arm);
-    (arm, false, tries.last().into_iter().collect())
+    let mut tries = result.run.trials.iter().filter(|t| t.start.arm == arm);
+    (arm, false, tries.next_back().into_iter().collect())
 }
 
 /// The faulted links that were called, in the order of the time line; without any,

@@ -126,6 +126,19 @@ fn patterns() -> El {
                     "hatch-half",
                     "M-1 1l2 -2M0 4l4 -4M3 5l2 -2",
                 ))
+                .child(
+                    el("pattern")
+                        .id("limit-dash")
+                        .attr("patternUnits", "userSpaceOnUse")
+                        .attr("width", 9)
+                        .attr("height", 400)
+                        .child(
+                            el("rect")
+                                .class("limit-dash")
+                                .attr("width", 6)
+                                .attr("height", 400),
+                        ),
+                )
                 // Level lines look the same however far a picture is stretched.
                 .child(hatch("lines-refused", 4, "lines-refused", "M0 1H4"))
                 .child(hatch("lines-degraded", 6, "lines-degraded", "M0 1H6")),

@@ -39,7 +39,7 @@ pub(crate) struct Up {
 }
 
 /// Room above the highest value, so that a line there is not cut.
-const HEAD: f64 = 6.0;
+const HEAD: f64 = 9.0;
 
 impl Up {
     /// From zero to a round number not below `high`.
@@ -57,7 +57,7 @@ impl Up {
     /// Whole powers of ten around both values, which are above zero.
     pub(crate) fn log(height: f64, low: f64, high: f64) -> Self {
         let low = 10_f64.powf(low.max(1e-6).log10().floor());
-        let high = 10_f64.powf(high.max(low * 1.01).log10().ceil());
+        let high = 10_f64.powf((high.max(low * 1.01).log10() - 1e-9).ceil());
         Self {
             height,
             low,
@@ -76,7 +76,7 @@ impl Up {
     }
 
     pub(crate) fn shows(&self, value: f64) -> bool {
-        (self.low..=self.high).contains(&value)
+        (self.low * 0.999..=self.high * 1.001).contains(&value)
     }
 
     pub(crate) fn low(&self) -> f64 {

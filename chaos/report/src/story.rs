@@ -129,12 +129,12 @@ impl Teller<'_> {
                 planned("for")
             ),
             [(from, to)] => format!(
-                "At second {} {place} {what}; {} later that was over ({name}).",
+                "The fault {name}: at second {} {place} {what}, for {}.",
                 words::short_s(*from),
                 seconds(to - from)
             ),
             [(from, _), .., (_, to)] => format!(
-                "{} times between second {} and second {} {place} {what} ({name}).",
+                "The fault {name}: {} times between second {} and second {} {place} {what}.",
                 on.len(),
                 words::short_s(*from),
                 words::short_s(*to)
@@ -222,14 +222,11 @@ impl Teller<'_> {
         Some(match arm.summary.get("recovery_s") {
             None => "It never served as before again while it was watched.".to_owned(),
             Some(s) if back == of => {
-                format!(
-                    "It served as before again {} after the clearing.",
-                    seconds(s.median)
-                )
+                format!("It served as before again {}.", after(s.median))
             }
             Some(s) => format!(
-                "It served as before again in {back} of {of} repeats, {} after the clearing.",
-                seconds(s.median)
+                "It served as before again in {back} of {of} repeats, {}.",
+                after(s.median)
             ),
         })
     }
@@ -309,13 +306,17 @@ impl Teller<'_> {
     }
 }
 
+fn after(s: f64) -> String {
+    match s {
+        // Recovery is told in whole seconds of the log; less than that is at once.
+        s if s < 0.05 => "as soon as it was cleared".to_owned(),
+        s => format!("{} after the clearing", seconds(s)),
+    }
+}
+
 /// Two digits that count; more would claim too much.
 fn round_two(x: f64) -> f64 {
-    let unit = 10_f64
-        .powf(x.abs().max(1.0).log10().floor() - 1.0)
-        .min(1.0)
-        .max(0.1);
-    let unit = if x >= 100.0 { 10.0 } else { unit };
+    let unit = 10_f64.powf(x.abs().max(1.0).log10().floor() - 1.0);
     (x / unit).round() * unit
 }
 
@@ -363,8 +364,8 @@ mod tests {
     #[test]
     fn ratios_are_rounded_to_what_they_can_claim() {
         assert_eq!(round_two(90.5), 91.0);
-        assert_eq!(round_two(3.14), 3.1);
-        assert_eq!(round_two(1234.0), 1230.0);
+        assert!((round_two(3.17) - 3.2).abs() < 1e-9);
+        assert_eq!(round_two(1234.0), 1200.0);
     }
 
     #[test]

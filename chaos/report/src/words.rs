@@ -9,6 +9,9 @@ pub(crate) fn percent(share: f64) -> String {
     if share >= 1.0 {
         return "100 %".to_owned();
     }
+    if share <= 0.0 {
+        return "0 %".to_owned();
+    }
     // Cut, not rounded: 99.996 % must not look like all.
     format!("{:.2} %", (share * 1e4).floor() / 1e2)
 }
@@ -16,7 +19,7 @@ pub(crate) fn percent(share: f64) -> String {
 /// A duration, given in seconds.
 pub(crate) fn seconds(s: f64) -> String {
     match s.abs() {
-        x if x == 0.0 => "0 s".to_owned(),
+        0.0 => "0 s".to_owned(),
         x if x < 0.001 => format!("{} µs", short(s * 1e6, 0)),
         x if x < 0.01 => format!("{} ms", short(s * 1e3, 1)),
         x if x < 1.0 => format!("{} ms", short(s * 1e3, 0)),

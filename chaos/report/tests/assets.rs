@@ -6,7 +6,10 @@ use std::process::Command;
 /// Says that the test was left out, which is a failure where nothing may be.
 fn left_out(why: &str) {
     println!("left out: {why} (report assets)");
-    assert!(std::env::var_os("LAB_REQUIRE_ALL").is_none_or(|v| v != "1"), "left out: {why}");
+    assert!(
+        std::env::var_os("LAB_REQUIRE_ALL").is_none_or(|v| v != "1"),
+        "left out: {why}"
+    );
 }
 
 fn tree() -> PathBuf {
@@ -18,7 +21,11 @@ fn the_assets_are_current() {
     let frontend = tree().join("frontend");
     let npm = |args: &[&str], out: &Path| {
         let mut command = Command::new("npm");
-        command.args(args).current_dir(&frontend).env("REPORT_ASSETS", out).output()
+        command
+            .args(args)
+            .current_dir(&frontend)
+            .env("REPORT_ASSETS", out)
+            .output()
     };
     let out = tempfile::tempdir().unwrap();
     if npm(&["--version"], out.path()).is_err() {
@@ -28,11 +35,18 @@ fn the_assets_are_current() {
         return left_out("frontend/node_modules not installed: run `npm ci` in frontend");
     }
     let built = npm(&["run", "build", "--workspace", "report"], out.path()).unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    assert!(
+        built.status.success(),
+        "{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
     for file in ["report.js", "report.css"] {
         let new = std::fs::read(out.path().join(file)).unwrap();
         let committed = std::fs::read(tree().join("chaos/report/assets").join(file)).unwrap();
-        assert!(new == committed, "{file} is stale: run `npm run build` in frontend and commit it");
+        assert!(
+            new == committed,
+            "{file} is stale: run `npm run build` in frontend and commit it"
+        );
         assert!(new.len() < 200_000);
     }
 }

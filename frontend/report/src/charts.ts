@@ -54,11 +54,17 @@ export class Charts {
     return moments(this.#view.from, this.#view.to).map((t) => {
       const x = `${this.#view.percent(t)}%`;
       const group = svg("g", { class: "moment" });
-      const text = svg("text", { x, y: "17", "text-anchor": t === this.#view.from ? "start" : "middle" });
+      const text = svg("text", { x, y: "17", "text-anchor": this.#anchor(t) });
       text.textContent = `${t} s`;
       group.append(svg("line", { class: "tick", x1: x, x2: x, y2: "4" }), text);
       return group;
     });
+  }
+
+  /** Names at the ends stay inside the picture. */
+  #anchor(t: number): string {
+    if (this.#view.percent(t) < 2) return "start";
+    return this.#view.percent(t) > 98 ? "end" : "middle";
   }
 
   /** Everything that follows from the cursor. */

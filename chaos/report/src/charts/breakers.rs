@@ -42,20 +42,25 @@ pub(super) fn strips(data: &Data, arm: &ArmData) -> El {
 }
 
 fn state_key(state: BreakerState) -> El {
-    let time = Time { from: 0.0, to: 1.0 };
-    let span = Span {
-        state,
-        from: 0.0,
-        to: 1.0,
-    };
-    let sample = el("svg")
-        .class("key")
+    let (y, tall) = lies(state, 12.0);
+    let sample = el("rect")
+        .class(format!("breaker-{}", class(state)))
+        .attr("y", short(y, 1))
         .attr("width", 14)
-        .attr("height", 12)
-        .attr("aria-hidden", "true");
+        .attr("height", short(tall, 1));
+    let key = el("svg").class("key").attr("width", 14).attr("height", 12);
     el("li")
-        .child(sample.child(block(&span, time, 12.0)))
+        .child(key.attr("aria-hidden", "true").child(sample))
         .text(word(state))
+}
+
+/// Where a state's block begins, from the top, and how tall it is.
+fn lies(state: BreakerState, height: f64) -> (f64, f64) {
+    match state {
+        BreakerState::Closed => (height / 2.0 - 1.0, 2.0),
+        BreakerState::Open => (0.0, height),
+        BreakerState::HalfOpen => (height / 2.0, height / 2.0),
+    }
 }
 
 fn row(data: &Data, arm: &ArmData, strip: &Strip, several: bool) -> El {
@@ -104,11 +109,7 @@ fn row(data: &Data, arm: &ArmData, strip: &Strip, several: bool) -> El {
 }
 
 fn block(span: &Span, time: Time, height: f64) -> El {
-    let (y, tall) = match span.state {
-        BreakerState::Closed => (height / 2.0 - 1.0, 2.0),
-        BreakerState::Open => (0.0, height),
-        BreakerState::HalfOpen => (height / 2.0, height / 2.0),
-    };
+    let (y, tall) = lies(span.state, height);
     let title = format!(
         "{} from {} s to {} s",
         word(span.state),

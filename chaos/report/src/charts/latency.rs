@@ -6,7 +6,7 @@ use chaos_engine::latency::Latency;
 use super::plot::{Key, Limit, Path, Plot};
 use crate::data::{ArmData, Data, Second};
 use crate::markup::Markup;
-use crate::scale::{Up, keep_extremes};
+use crate::scale::Up;
 use crate::words;
 
 const HEIGHT: f64 = 150.0;
@@ -25,17 +25,26 @@ pub(crate) const LINES: [(&str, &str); 4] = [
     ("longest", "max"),
 ];
 
-pub(super) fn heat_map(data: &Data, arm: &ArmData, limits: Vec<Limit>) -> Plot {
+const QUANTILES: [f64; 4] = [0.5, 0.95, 0.99, 1.0];
+
+/// `reach`: the axis goes up to it, unless that would flatten what is drawn.
+pub(super) fn heat_map(data: &Data, arm: &ArmData, limits: Vec<Limit>, reach: f64) -> Plot {
     let (low, high) = data.latencies();
     let (low, high) = if low.is_finite() {
         (low, high)
     } else {
         (0.001, 1.0)
     };
+    let high = if reach <= 100.0 * high {
+        high.max(reach)
+    } else {
+        high
+    };
     let up = Up::log(HEIGHT, low, high);
-    let mut drawn = fields(arm, &up);
+    let columns = columns(arm);
+    let mut drawn = fields(&columns, &up);
     for (i, (class, _)) in LINES.iter().enumerate() {
-        drawn.push(line(&arm.seconds, i, &up).draw(class));
+        drawn.push(line(&columns, QUANTILES[i], &up).draw(class));
     }
     let mut keys: Vec<Key> = LINES
         .iter()
@@ -46,14 +55,20 @@ pub(super) fn heat_map(data: &Data, arm: &ArmData, limits: Vec<Limit>) -> Plot {
             line: true,
         })
         .collect();
-    keys.push(Key {
-        class: "heat3",
-        word: "requests".to_owned(),
-        line: false,
-    });
+    for (class, word) in [("heat1", "few"), ("heat5", "many")] {
+        let word = word.to_owned();
+        keys.push(Key {
+            class,
+            word,
+            line: false,
+        });
+    }
     Plot {
         kind: "latency".to_owned(),
-        title: "Latency".to_owned(),
+        title: match width(arm) {
+            1 => "Latency".to_owned(),
+            n => format!("Latency, {n} s a column"),
+        },
         keys,
         up,
         height: HEIGHT,
@@ -80,38 +95,49 @@ fn heat_words(arm: &ArmData) -> String {
     )
 }
 
-fn fields(arm: &ArmData, up: &Up) -> Markup {
-    let width = arm.seconds.len().div_ceil(COLUMNS).max(1);
+/// A stretch of time with its latencies.
+struct Column {
+    from: f64,
+    to: f64,
+    latency: Latency,
+}
+
+fn columns(arm: &ArmData) -> Vec<Column> {
+    let seconds = width(arm);
+    let column = |part: &[Second]| Column {
+        from: part[0].at as f64,
+        to: part[0].at as f64 + part.len() as f64,
+        latency: Latency::sum(part.iter().map(|s| &s.latency)),
+    };
+    arm.seconds.chunks(seconds).map(column).collect()
+}
+
+/// How many seconds a column has.
+fn width(arm: &ArmData) -> usize {
+    arm.seconds.len().div_ceil(COLUMNS).max(1)
+}
+
+fn fields(columns: &[Column], up: &Up) -> Markup {
     let edges = edges(up);
-    let mut columns = Vec::new();
-    for part in arm.seconds.chunks(width) {
-        let all = Latency::sum(part.iter().map(|s| &s.latency));
-        let counts = counts(&all, &edges);
-        columns.push((part[0].at as f64, part.len() as f64, counts));
-    }
-    let fullest = columns
-        .iter()
-        .flat_map(|(.., c)| c)
-        .copied()
-        .max()
-        .unwrap_or(0);
+    let counted: Vec<Vec<u64>> = columns.iter().map(|c| counts(&c.latency, &edges)).collect();
+    let fullest = counted.iter().flatten().copied().max().unwrap_or(0);
     let mut shades: Vec<Path> = SHADES.iter().map(|_| Path::default()).collect();
-    for (x, width, counts) in &columns {
+    for (column, counts) in columns.iter().zip(&counted) {
         for (row, n) in counts.iter().enumerate().filter(|(_, n)| **n > 0) {
             let path = &mut shades[shade(*n, fullest)];
             let (bottom, top) = (up.y(edges[row]), up.y(edges[row + 1]));
-            path.move_to(*x, bottom);
+            path.move_to(column.from, bottom);
             path.up_to(top);
-            path.across(x + width);
+            path.across(column.to);
             path.up_to(bottom);
             path.close();
         }
     }
-    shades
+    let drawn = shades
         .into_iter()
         .zip(SHADES)
-        .map(|(path, class)| path.draw(class))
-        .collect()
+        .map(|(path, class)| path.draw(class));
+    drawn.collect()
 }
 
 fn edges(up: &Up) -> Vec<f64> {
@@ -145,23 +171,20 @@ fn shade(n: u64, fullest: u64) -> usize {
     ((share * SHADES.len() as f64).ceil() as usize).clamp(1, SHADES.len()) - 1
 }
 
-fn line(seconds: &[Second], which: usize, up: &Up) -> Path {
-    let all: Vec<(f64, f64)> = seconds
-        .iter()
-        .filter_map(|s| Some((s.at as f64, s.quantiles()?[which])))
-        .collect();
-    let kept = keep_extremes(all.len(), 600, |i| all[i].1);
+fn line(columns: &[Column], share: f64, up: &Up) -> Path {
     let mut path = Path::default();
-    let mut last: Option<usize> = None;
-    for i in kept {
-        let ((at, value), y) = (all[i], up.y(all[i].1));
-        debug_assert!(value >= 0.0);
-        // A second without requests breaks the line.
-        match last.filter(|last| all[i].0 - all[*last].0 <= (i - last) as f64) {
-            Some(_) => path.line_to(at + 0.5, y),
-            None => path.move_to(at + 0.5, y),
+    let mut broken = true;
+    for column in columns {
+        let middle = f64::midpoint(column.from, column.to);
+        // A stretch without requests breaks the line.
+        match column.latency.quantile(share).map(|s| up.y(s)) {
+            None => broken = true,
+            Some(y) if broken => {
+                path.move_to(middle, y);
+                broken = false;
+            }
+            Some(y) => path.line_to(middle, y),
         }
-        last = Some(i);
     }
     path
 }

@@ -76,6 +76,12 @@ impl Limits {
         self.in_picture(Picture::Latency, arm)
     }
 
+    /// The longest latency that any check allows: the pictures reach up to it.
+    pub(super) fn longest(&self) -> f64 {
+        let all = self.0.iter().filter(|(p, ..)| *p == Picture::Latency);
+        all.map(|(.., limit)| limit.value).fold(0.0, f64::max)
+    }
+
     pub(super) fn goodput(&self, arm: &str) -> Vec<Limit> {
         self.in_picture(Picture::Goodput, arm)
     }

@@ -64,6 +64,7 @@ fn arm_card(data: &Data, arm: &ArmData, limits: &Limits) -> El {
             data,
             arm,
             limits.latency(&arm.name),
+            limits.longest(),
         )))
         .children(links)
         .child(breakers::strips(data, arm))

@@ -62,6 +62,7 @@ pub(crate) fn figure(plot: Plot, time: Time, bands: &[Band]) -> El {
         .children(bands.iter().map(|band| band_rect(band, time, height)))
         .children(plot.up.ticks().into_iter().map(|v| grid(plot.up.y(v))))
         .child(stretched(time, height).child(plot.drawn))
+        .children(bands.iter().flat_map(|band| edges(band, height, time)))
         .children(
             plot.limits
                 .iter()
@@ -145,6 +146,24 @@ pub(crate) fn along(shape: El, time: Time, from: f64, to: f64) -> El {
         .attr("data-b", short(to, 2))
 }
 
+/// Where a fault begins and ends, on top of what hides its hatching.
+fn edges(band: &Band, height: f64, time: Time) -> Vec<El> {
+    let edge = |at: f64| {
+        el("rect")
+            .class("edge")
+            .attr("x", time.percent(at))
+            .attr("width", 1)
+            .attr("height", height)
+            .attr("data-a", short(at, 2))
+    };
+    let inside = |at: &f64| (time.from..time.to).contains(at);
+    [band.from, band.to]
+        .into_iter()
+        .filter(inside)
+        .map(edge)
+        .collect()
+}
+
 pub(crate) fn band_rect(band: &Band, time: Time, height: f64) -> El {
     let title = format!(
         "{} on {}: {} s to {} s",
@@ -181,7 +200,11 @@ pub(crate) fn time_axis(data: &Data, bands: &[Band]) -> El {
     let time = data.time;
     let tick = |t: f64| {
         let x = time.percent(t);
-        let anchor = if t <= time.from { "start" } else { "middle" };
+        let anchor = match t {
+            t if t <= time.from => "start",
+            t if t > time.to - 0.02 * time.span() => "end",
+            _ => "middle",
+        };
         let line = el("line")
             .class("tick")
             .attr("x1", &x)

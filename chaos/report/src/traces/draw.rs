@@ -182,7 +182,12 @@ fn attempt(call: &Call, a: &Attempt, ruler: &Ruler, deadline: Option<El>) -> El 
                     .attr("d", "M0 19V2H9L6.5 5L9 8H0"),
             )
     });
-    let mut said = vec![seconds((a.to_us - a.from_us) as f64 / 1e6)];
+    let took = a.to_us - a.from_us;
+    let mut said = vec![match (a.inferred, took) {
+        (true, 0) => "time unknown".to_owned(),
+        (true, _) => format!("≈ {}", seconds(took as f64 / 1e6)),
+        (false, _) => seconds(took as f64 / 1e6),
+    }];
     if !a.words.is_empty() {
         said.push(a.words.clone());
     }
@@ -191,9 +196,6 @@ fn attempt(call: &Call, a: &Attempt, ruler: &Ruler, deadline: Option<El>) -> El 
     }
     if let Some(f) = fault {
         said.push(format!("fault {}: {}", f.name, f.action));
-    }
-    if a.inferred {
-        said.push("time inferred".to_owned());
     }
     let drawn = plot()
         .child(wait_before(call, a.number, ruler))

@@ -44,7 +44,7 @@ pub(crate) fn section(traces: &[Trace]) -> El {
         return section.child(el("p").class("quiet").text(none));
     }
     let note = "A few requests of each arm’s first repeat, in their own time. Bars are attempts, hatched bars are waits, \
-                diamonds are attempts that were refused, a flag is the fault that acted, a dashed line is the deadline.";
+                diamonds are attempts that were refused, a flag is the fault that acted, a dashed line is the deadline; ≈ is a time that follows from the waits around it.";
     let groups = arms(traces).into_iter().map(|arm| {
         let of_arm = traces.iter().filter(|t| t.arm == arm);
         el("div")

@@ -313,7 +313,8 @@ impl Trace {
         let all: Vec<(i64, i64)> = request.chain(calls).collect();
         let from = all.iter().map(|a| a.0).min().unwrap_or(0);
         let to = all.iter().map(|a| a.1).max().unwrap_or(0);
-        (from, to.max(from + 1))
+        // A moment alone still needs an axis.
+        (from, to.max(from + 1_000))
     }
 }
 

@@ -46,11 +46,15 @@ impl Default for Model {
     fn default() -> Self {
         Self {
             name: "product-outage",
-            seconds: 20,
+            seconds: 24,
             fault: (6, 12),
             repeats: 1,
             rate: 40,
-            arms: vec![("none", Arm::None), ("naive", Arm::Naive), ("fast", Arm::Breaker)],
+            arms: vec![
+                ("none", Arm::None),
+                ("naive", Arm::Naive),
+                ("fast", Arm::Breaker),
+            ],
             words: "",
             void: false,
             injected: true,
@@ -59,13 +63,19 @@ impl Default for Model {
     }
 }
 
+/// The reset of `fast` and two seconds.
+const RECOVERING: i64 = 7;
+
 const LINK: &str = "order-product";
 
 struct Random(u64);
 
 impl Random {
     fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 11) as f64 / (1_u64 << 53) as f64
     }
 
@@ -82,7 +92,9 @@ fn hdr(us: &[u64]) -> String {
     let mut h = Histogram::<u64>::new_with_bounds(1, 120_000_000, 3).unwrap();
     us.iter().for_each(|us| h.saturating_record(*us));
     let mut bytes = Vec::new();
-    V2DeflateSerializer::new().serialize(&h, &mut bytes).unwrap();
+    V2DeflateSerializer::new()
+        .serialize(&h, &mut bytes)
+        .unwrap();
     STANDARD.encode(bytes)
 }
 
@@ -110,13 +122,25 @@ impl Model {
         let (first, last) = (self.arms[0].0, self.arms[self.arms.len() - 1].0);
         let because = toml_text(&format!("it was so before {}", self.words));
         for (id, that) in [
-            ("healthy-before", "unsuccessful(*) == 0 before outage".to_owned()),
-            ("fast-answers", format!("share_under({last}, 50ms) >= 99% during outage")),
-            ("spares-the-link", format!("attempts({last}) < 0.5 * attempts({first}) during outage")),
+            (
+                "healthy-before",
+                "unsuccessful(*) == 0 before outage".to_owned(),
+            ),
+            (
+                "fast-answers",
+                format!("share_under({last}, 50ms) >= 99% during outage"),
+            ),
+            (
+                "spares-the-link",
+                format!("attempts({last}) < 0.5 * attempts({first}) during outage"),
+            ),
             ("latency", format!("p50({last}) < 100ms")),
             ("closes", format!("closed_within({last}) <= 5s after clear")),
         ] {
-            let _ = writeln!(text, "[[check]]\nid = \"{id}\"\nthat = \"{that}\"\nbecause = {because}");
+            let _ = writeln!(
+                text,
+                "[[check]]\nid = \"{id}\"\nthat = \"{that}\"\nbecause = {because}"
+            );
         }
         text
     }
@@ -136,7 +160,11 @@ impl Model {
         let (mut trial, mut decisions) = (0, String::new());
         for repeat in 1..=self.repeats {
             for (i, (name, arm)) in self.arms.iter().enumerate() {
-                let goes = if self.void && repeat == 1 && i == 1 { 2 } else { 1 };
+                let goes = if self.void && repeat == 1 && i == 1 {
+                    2
+                } else {
+                    1
+                };
                 for go in 1..=goes {
                     let void = (go < goes).then(|| format!("arrivals were late {}", self.words));
                     log.extend(self.trial(trial, name, *arm, (repeat, go), void));
@@ -155,7 +183,14 @@ impl Model {
         std::fs::write(dir.join("decisions.jsonl"), decisions).unwrap();
     }
 
-    fn trial(&self, trial: u32, name: &str, arm: Arm, (repeat, go): (u32, u32), void: Option<String>) -> Vec<Value> {
+    fn trial(
+        &self,
+        trial: u32,
+        name: &str,
+        arm: Arm,
+        (repeat, go): (u32, u32),
+        void: Option<String>,
+    ) -> Vec<Value> {
         let (at, until) = self.fault;
         let mut random = Random(u64::from(repeat) * 7 + name.len() as u64);
         let attempts = match arm {
@@ -163,7 +198,7 @@ impl Model {
             _ => 3,
         };
         let mut out = vec![json!({
-            "type": "trial", "trial": trial, "arm": name, "repeat": repeat, "go": go, "seed": repeat, "reset_us": 2_000_000,
+            "type": "trial", "trial": trial, "arm": name, "repeat": repeat, "go": go, "seed": repeat, "reset_us": 5_000_000,
             "policies": {LINK: {"preset": name, "deadline": "1s", "retry": {"attempts": attempts}, "note": self.words}}
         })];
         if !self.injected {
@@ -200,7 +235,7 @@ impl Model {
         let phase = match second {
             s if s < at => "before",
             s if s < until => "during",
-            s if s < until + 4 => "recovering",
+            s if s < until + RECOVERING => "recovering",
             _ => "after",
         };
         let sick = second >= at && (second < until || arm == Arm::Storm);
@@ -220,7 +255,11 @@ impl Model {
             (true, _) => 6_000.0,
         };
         let us: Vec<u64> = (0..n).map(|_| random.latency_us(median)).collect();
-        let tries = if sick && matches!(arm, Arm::Naive | Arm::Storm) { 3 } else { 1 };
+        let tries = if sick && matches!(arm, Arm::Naive | Arm::Storm) {
+            3
+        } else {
+            1
+        };
         let attempts = (n - refused) * tries;
         let faults: &[&str] = if phase == "during" { &["outage"] } else { &[] };
         json!({
@@ -245,20 +284,34 @@ impl Model {
                 "trial": trial, "arm": name, "repeat": 1, "t_us": t_us, "service": "order", "link": LINK,
                 "method": "GetProducts", "request_id": format!("r-{trial}-{}", self.words)
             });
-            all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            all.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
             format!("{all}\n")
         };
-        let fault = |t, attempt| line(t, json!({"kind": "fault", "fault": "outage", "attempt": attempt, "action": "fail"}));
+        let fault = |t, attempt| {
+            line(
+                t,
+                json!({"kind": "fault", "fault": "outage", "attempt": attempt, "action": "fail"}),
+            )
+        };
         match arm {
-            Arm::Breaker => {
-                line(t, json!({"kind": "refused", "attempt": 1, "reason": format!("breaker {}", self.words)}))
-            }
+            Arm::Breaker => line(
+                t,
+                json!({"kind": "refused", "attempt": 1, "reason": format!("breaker {}", self.words)}),
+            ),
             Arm::None => fault(t, 1),
             Arm::Naive | Arm::Storm => [
                 fault(t, 1),
-                line(t + 1_000, json!({"kind": "wait", "attempt": 2, "wait_us": 9_000})),
+                line(
+                    t + 1_000,
+                    json!({"kind": "wait", "attempt": 2, "wait_us": 9_000}),
+                ),
                 fault(t + 12_000, 2),
-                line(t + 13_000, json!({"kind": "wait", "attempt": 3, "wait_us": 21_000})),
+                line(
+                    t + 13_000,
+                    json!({"kind": "wait", "attempt": 3, "wait_us": 21_000}),
+                ),
                 fault(t + 36_000, 3),
             ]
             .concat(),
