@@ -262,7 +262,9 @@ mod tests {
                 },
             ),
             (
-                format!(r#""kind":"shed",{common},"priority":"critical","reason":"limit","retry_after_ms":20"#),
+                format!(
+                    r#""kind":"shed",{common},"priority":"critical","reason":"limit","retry_after_ms":20"#
+                ),
                 Kind::Shed {
                     call: call.clone(),
                     priority: Some("critical".into()),
@@ -277,7 +279,9 @@ mod tests {
                 },
             ),
             (
-                format!(r#""kind":"fault","fault":"flaky",{common},"attempt":2,"action":"delay","delay_us":900"#),
+                format!(
+                    r#""kind":"fault","fault":"flaky",{common},"attempt":2,"action":"delay","delay_us":900"#
+                ),
                 Kind::Fault {
                     fault: fault.clone(),
                     call: call.clone(),

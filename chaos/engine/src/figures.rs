@@ -210,9 +210,7 @@ impl Total {
         Self {
             figures: Figures::of(trial, &Window::Whole, lengths),
             breaker: trial.breaker_links().into_iter().filter_map(life).collect(),
-            recovery_s: trial
-                .recovery_s(&Selector::All)
-                .filter(|s| s.is_finite()),
+            recovery_s: trial.recovery_s(&Selector::All).filter(|s| s.is_finite()),
             fault: FaultFigures {
                 acted: trial.acted(None),
                 seen: faults.values().map(|f| f.seen).sum(),
@@ -257,7 +255,11 @@ impl Total {
 /// What each fault and condition of a trial did.
 fn faults(trial: &Trial) -> BTreeMap<String, FaultFigures> {
     let conditions = trial.conditions.iter().map(|(name, _)| name);
-    let names = trial.seen.keys().chain(conditions).chain(trial.acted.keys());
+    let names = trial
+        .seen
+        .keys()
+        .chain(conditions)
+        .chain(trial.acted.keys());
     let figures = |name: &String| {
         let seen = trial.seen.get(name).map_or(0, |s| s.failed + s.slow);
         let acted = trial.acted(Some(name));

@@ -15,9 +15,7 @@ pub use cells::{CellData, LinkData};
 pub use spans::Lengths;
 pub use tally::{Tally, Waited};
 
-use crate::runlog::{
-    BreakerState, Entry, Facts, Flow, Header, Seen, Tenths, TrialStart, Usage,
-};
+use crate::runlog::{BreakerState, Entry, Facts, Flow, Header, Seen, Tenths, TrialStart, Usage};
 
 /// A run.
 #[derive(Clone, Debug, Default)]

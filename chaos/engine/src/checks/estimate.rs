@@ -41,8 +41,7 @@ impl Bound<'_> {
             .map(|(l, r)| if ratio { l / r } else { l - r })
             .collect();
         let floor = self.sampling_variance(repeats, ratio);
-        let found =
-            stats::student_t_above(&values, floor).ok_or("a repeat has no finite value")?;
+        let found = stats::student_t_above(&values, floor).ok_or("a repeat has no finite value")?;
         let interval = on_scale(&found, bound, ratio);
         let each: Vec<String> = pairs.iter().map(|p| self.show(p.0)).collect();
         let more = stats::more_repeats(&values, self.nearest_edge(&found, ratio));
@@ -121,9 +120,7 @@ impl Bound<'_> {
     fn slope(&self, m: &Measured, repeat: usize, ratio: bool) -> Option<(f64, f64)> {
         const STEP: f64 = 1e-6;
         let arm = self.arm_of(&m.arm).ok()?;
-        let (k, n) = self
-            .tally(arm.trials[repeat], m)
-            .share(m.metric, m.limit);
+        let (k, n) = self.tally(arm.trials[repeat], m).share(m.metric, m.limit);
         let at = |step: f64| {
             let mut of = |other: &Measured| {
                 let value = self.measure(other, repeat)?;
@@ -137,7 +134,9 @@ impl Bound<'_> {
             Some(if ratio { l / r } else { l - r })
         };
         let slope = (at(STEP)? - at(-STEP)?) / (2.0 * STEP);
-        slope.is_finite().then(|| (slope, stats::share_variance(k, n)))
+        slope
+            .is_finite()
+            .then(|| (slope, stats::share_variance(k, n)))
     }
 
     fn share(

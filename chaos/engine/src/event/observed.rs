@@ -77,7 +77,14 @@ fn kind(event: &observe::Event<'_>) -> Option<(u64, Kind)> {
         } => {
             let wait_us = us(wait);
             let call = of(call);
-            (now, Kind::Wait { call, attempt, wait_us })
+            (
+                now,
+                Kind::Wait {
+                    call,
+                    attempt,
+                    wait_us,
+                },
+            )
         }
         observe::Event::Refused {
             call,
@@ -87,7 +94,14 @@ fn kind(event: &observe::Event<'_>) -> Option<(u64, Kind)> {
         } => {
             let reason = reason.as_str().to_owned();
             let call = of(call);
-            (now, Kind::Refused { call, attempt, reason })
+            (
+                now,
+                Kind::Refused {
+                    call,
+                    attempt,
+                    reason,
+                },
+            )
         }
         observe::Event::Hedge {
             call,
@@ -97,7 +111,14 @@ fn kind(event: &observe::Event<'_>) -> Option<(u64, Kind)> {
         } => {
             let after_us = us(after);
             let call = of(call);
-            (now, Kind::Hedge { call, attempt, after_us })
+            (
+                now,
+                Kind::Hedge {
+                    call,
+                    attempt,
+                    after_us,
+                },
+            )
         }
         observe::Event::HedgeWon { call, attempt, .. } => {
             let call = of(call);

@@ -173,7 +173,11 @@ impl Trial {
             let counts = names.into_iter().filter_map(|f| self.acted(Some(f)));
             return counts.reduce(|a, b| a + b);
         };
-        let hits = || self.hits.get(fault).map(|by_second| by_second.values().sum());
+        let hits = || {
+            self.hits
+                .get(fault)
+                .map(|by_second| by_second.values().sum())
+        };
         self.acted.get(fault).map(|a| a.acted).or_else(hits)
     }
 }

@@ -119,7 +119,11 @@ impl Trial {
                 matched,
                 acted,
                 ..
-            } => self.acted.entry(fault.clone()).or_default().add(by, *matched, *acted),
+            } => self
+                .acted
+                .entry(fault.clone())
+                .or_default()
+                .add(by, *matched, *acted),
             Entry::Seen { fault, seen, .. } => {
                 self.seen.insert(fault.clone(), *seen);
             }

@@ -83,9 +83,7 @@ impl Tally {
         let of_all = |k: u64| (k as f64, self.requests() as f64);
         match (metric, limit) {
             (Metric::ShareUnder, Some(limit)) => of_all(self.latency.within(limit)),
-            (Metric::RetryAfterShare, _) => {
-                (self.retry_after as f64, self.unsuccessful() as f64)
-            }
+            (Metric::RetryAfterShare, _) => (self.retry_after as f64, self.unsuccessful() as f64),
             _ => of_all(self.outcomes.success()),
         }
     }

@@ -112,7 +112,10 @@ impl Breakers {
             attempts: s.attempts,
         };
         let of = |(name, link): (&String, &Link)| -> Vec<Entry> {
-            let not_closed = link.moves.iter().filter(|s| s.state != BreakerState::Closed);
+            let not_closed = link
+                .moves
+                .iter()
+                .filter(|s| s.state != BreakerState::Closed);
             not_closed.map(|s| entry(name, s)).collect()
         };
         self.links.iter().flat_map(of).collect()

@@ -35,8 +35,8 @@ use breakers::Breakers;
 use frames::Frames;
 use seen::SeenBy;
 use story::{Attempt, Call, Ended, Place, Story};
-use story::{Deed, Did};
 pub use story::{Counted, Health, TrialSpec};
+use story::{Deed, Did};
 use window::Windows;
 
 /// How long a finished request waits for its events.

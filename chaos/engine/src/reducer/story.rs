@@ -45,7 +45,10 @@ impl TrialSpec {
     pub(super) fn tenth(&self, ns: u64) -> (i64, usize) {
         let us = self.t_us(ns);
         let tenth = us.rem_euclid(1_000_000) / 100_000;
-        (us.div_euclid(1_000_000), usize::try_from(tenth).unwrap_or(0))
+        (
+            us.div_euclid(1_000_000),
+            usize::try_from(tenth).unwrap_or(0),
+        )
     }
 
     /// Whether any fault breaks this link.

@@ -31,9 +31,13 @@ pub(super) fn read(
     link: Option<&str>,
 ) -> Option<RequestFault> {
     let methods = t.texts(c, "methods");
-    methods.iter().for_each(|method| method_known(c, method, link));
+    methods
+        .iter()
+        .for_each(|method| method_known(c, method, link));
     let callers = t.texts(c, "callers");
-    callers.iter().for_each(|caller| caller_known(c, caller, link));
+    callers
+        .iter()
+        .for_each(|caller| caller_known(c, caller, link));
     let users = users(c, &mut t);
     let effect = effect(c, &mut t, link);
     t.finish(c);
@@ -55,11 +59,16 @@ fn effect(c: &mut Collector<'_>, t: &mut Table<'_, '_>, link: Option<&str>) -> O
         for name in NAMES {
             t.raw(name);
         }
-        c.error(span, format!("one action is enough: `{name}` or `{second}`"));
+        c.error(
+            span,
+            format!("one action is enough: `{name}` or `{second}`"),
+        );
         return None;
     }
     if link.is_some_and(known::is_store) && !OF_STORES.contains(&name) {
-        let message = format!("a cache or database can't `{name}`; it can fail, delay, hang and have a capacity");
+        let message = format!(
+            "a cache or database can't `{name}`; it can fail, delay, hang and have a capacity"
+        );
         c.error(t.span(), message);
     }
     let mut inner = t.table(c, name)?;
@@ -180,18 +189,16 @@ fn dist(c: &mut Collector<'_>, t: &mut Table<'_, '_>, key: &'static str) -> Opti
     let t = Table::new(table, value.span(), &format!("`{key}`"));
     let entries = t.entries();
     let [(name, numbers)] = entries.as_slice() else {
-        let message = format!("`{key}` is a duration or one of {{ uniform = [\"1ms\", \"2ms\"] }}, {{ normal = [mean, deviation] }} and {{ pareto = [scale, shape] }}");
+        let message = format!(
+            "`{key}` is a duration or one of {{ uniform = [\"1ms\", \"2ms\"] }}, {{ normal = [mean, deviation] }} and {{ pareto = [scale, shape] }}"
+        );
         c.error(value.span(), message);
         return None;
     };
     drawn(c, name, numbers)
 }
 
-fn drawn(
-    c: &mut Collector<'_>,
-    name: &At<String>,
-    numbers: &Spanned<DeValue<'_>>,
-) -> Option<Dist> {
+fn drawn(c: &mut Collector<'_>, name: &At<String>, numbers: &Spanned<DeValue<'_>>) -> Option<Dist> {
     if !["uniform", "normal", "pareto"].contains(&&*name.value) {
         let known = ["uniform", "normal", "pareto"];
         c.unknown(name.span.clone(), "distribution", &name.value, known);
@@ -212,7 +219,10 @@ fn drawn(
         return Some(Dist::Normal(first_time, second_time));
     }
     if second_time <= first_time {
-        c.error(second.span(), "the second bound of `uniform` must be above the first");
+        c.error(
+            second.span(),
+            "the second bound of `uniform` must be above the first",
+        );
     }
     Some(Dist::Uniform(first_time, second_time))
 }
@@ -240,7 +250,10 @@ fn users(c: &mut Collector<'_>, t: &mut Table<'_, '_>) -> Vec<i64> {
     for item in t.array(c, "users") {
         match number(item.get_ref()).filter(|n| n.fract() == 0.0 && *n > 0.0) {
             Some(id) => users.push(id as i64),
-            None => c.error(item.span(), "`users` holds user ids: whole numbers above zero"),
+            None => c.error(
+                item.span(),
+                "`users` holds user ids: whole numbers above zero",
+            ),
         }
     }
     users
@@ -254,18 +267,30 @@ fn method_known(c: &mut Collector<'_>, method: &At<String>, link: Option<&str>) 
     }
     let service = known::fault_layer(link);
     if method.value.contains(' ') {
-        let routes = || ROUTES.iter().filter(|(s, _)| *s == service).map(|(_, route)| *route);
+        let routes = || {
+            ROUTES
+                .iter()
+                .filter(|(s, _)| *s == service)
+                .map(|(_, route)| *route)
+        };
         if !routes().any(|route| route == method.value) {
             c.unknown(method.span.clone(), "route", &method.value, routes());
         }
     } else if !known::methods(link).any(|known| known == method.value) {
         let what = "gRPC method (a REST route is written \"GET /path/\"):";
-        c.unknown(method.span.clone(), what, &method.value, known::methods(link));
+        c.unknown(
+            method.span.clone(),
+            what,
+            &method.value,
+            known::methods(link),
+        );
     }
 }
 
 fn caller_known(c: &mut Collector<'_>, caller: &At<String>, link: Option<&str>) {
-    let only = link.and_then(|l| l.split_once('-')).map(|(caller, _)| caller);
+    let only = link
+        .and_then(|l| l.split_once('-'))
+        .map(|(caller, _)| caller);
     if !SERVICES.contains(&&*caller.value) {
         c.unknown(caller.span.clone(), "caller", &caller.value, SERVICES);
     } else if let Some(only) = only.filter(|only| *only != "*" && *only != caller.value) {

@@ -179,14 +179,20 @@ pub fn quantile_interval(repeats: &[Vec<(f64, u64)>], q: f64) -> Option<Interval
     let under = |limit: f64| -> Vec<(f64, f64)> {
         let count = |r: &Vec<(f64, u64)>| {
             let n: u64 = r.iter().map(|bin| bin.1).sum();
-            let k: u64 = r.iter().take_while(|bin| bin.0 <= limit).map(|bin| bin.1).sum();
+            let k: u64 = r
+                .iter()
+                .take_while(|bin| bin.0 <= limit)
+                .map(|bin| bin.1)
+                .sum();
             (k as f64, n as f64)
         };
         repeats.iter().map(count).collect()
     };
     let pooled = |limit: f64| {
         let counts = under(limit);
-        let (k, n) = counts.iter().fold((0.0, 0.0), |s, c| (s.0 + c.0, s.1 + c.1));
+        let (k, n) = counts
+            .iter()
+            .fold((0.0, 0.0), |s, c| (s.0 + c.0, s.1 + c.1));
         k / n
     };
     // Each of these only grows with the latency, so a search by halves finds where it

@@ -368,10 +368,7 @@ fn slots(names: &'static [&'static str]) -> Router<Shared> {
     let answer = json!({ "slots": all });
     Router::new()
         .route("/lab/policies", get(move || async move { Json(answer) }))
-        .route(
-            "/lab/policies/{slot}",
-            put(put_aside),
-        )
+        .route("/lab/policies/{slot}", put(put_aside))
 }
 
 async fn put_aside(

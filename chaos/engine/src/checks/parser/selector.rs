@@ -76,7 +76,10 @@ fn request_names(names: &Names) -> Vec<&str> {
     let ops = Op::ALL.iter().map(|op| op.as_str());
     let streams = names.streams.iter().map(String::as_str);
     let levels = Priority::ALL.iter().map(|p| p.as_str());
-    ops.chain(streams).chain(levels).chain(["refused"]).collect()
+    ops.chain(streams)
+        .chain(levels)
+        .chain(["refused"])
+        .collect()
 }
 
 fn unknown(span: Range<usize>, name: &str, known: &[&str]) -> Problem {

@@ -83,7 +83,9 @@ impl Parser<'_> {
         match self.fault()? {
             Some(name) if self.names.windows.contains(&name) => Err(Problem::new(
                 span,
-                format!("`{name}` is a window and no fault: give what comes before it a [[window]] of its own"),
+                format!(
+                    "`{name}` is a window and no fault: give what comes before it a [[window]] of its own"
+                ),
             )),
             _ => Ok(Window::Before),
         }
@@ -176,10 +178,7 @@ const NO_FAULT: &str = "the scenario has no fault on its time line";
 /// Whether there is such a part only when something is broken. (Without a fault everything
 /// comes before it.)
 fn of_a_fault(window: &Window) -> bool {
-    matches!(
-        window,
-        Window::During | Window::Recovering | Window::After
-    )
+    matches!(window, Window::During | Window::Recovering | Window::After)
 }
 
 fn of_the_whole(m: &Measured) -> bool {
