@@ -76,7 +76,25 @@ impl Latency {
     /// The latency, in seconds, that a share `q` does not exceed.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<f64> {
-        let rank = ((q * self.total as f64).ceil() as u64).max(1);
+        self.order(((q * self.total as f64).ceil() as u64).max(1))
+    }
+
+    /// The median-unbiased estimate of the quantile `q`, in seconds: between two order
+    /// statistics, at rank (n + 1/3) q + 1/3 (Hyndman and Fan, "Sample quantiles in
+    /// statistical packages", 1996, type 8). Of ten requests beyond a percentile it is the
+    /// one that is as often too high as too low.
+    #[must_use]
+    pub fn percentile(&self, q: f64) -> Option<f64> {
+        let n = self.total as f64;
+        let rank = ((n + 1.0 / 3.0) * q + 1.0 / 3.0).clamp(1.0, n.max(1.0));
+        let (below, part) = (rank.floor(), rank.fract());
+        let low = self.order(below as u64)?;
+        let high = self.order((below as u64 + 1).min(self.total))?;
+        Some(low + part * (high - low))
+    }
+
+    /// The latency of that rank, from 1.
+    fn order(&self, rank: u64) -> Option<f64> {
         let mut passed = 0;
         self.bins.iter().find_map(|(us, n)| {
             passed += n;
@@ -170,6 +188,7 @@ mod tests {
     fn empty_text_is_no_latency_and_nonsense_is_refused() {
         let empty = Latency::from_base64("").unwrap();
         assert!(empty.is_empty() && empty.quantile(0.5).is_none());
+        assert!(empty.percentile(0.5).is_none() && empty.max().is_none());
         assert_eq!(Latency::from_base64("!"), None);
         assert_eq!(Latency::from_base64("AAAA"), None);
     }
@@ -206,6 +225,11 @@ mod tests {
                 let exact = sorted[rank - 1] as f64 / 1e6;
                 let told = l.quantile(q).unwrap();
                 prop_assert!((told - exact).abs() <= exact / 1000.0 + 2e-6);
+                let at = (us.len() as f64 + 1.0 / 3.0) * q + 1.0 / 3.0;
+                let order = |rank: f64| sorted[(rank as usize).clamp(1, us.len()) - 1] as f64 / 1e6;
+                let (low, high) = (order(at.floor()), order(at.floor() + 1.0));
+                let told = l.percentile(q).unwrap();
+                prop_assert!(told >= low * 0.999 - 2e-6 && told <= high * 1.001 + 2e-6);
             }
         }
 

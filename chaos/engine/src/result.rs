@@ -86,6 +86,18 @@ pub struct RepeatResult {
     pub usage: Option<UsageFigures>,
 }
 
+impl RepeatResult {
+    /// Every number by name; a phase's is `during.success_rate`.
+    pub(crate) fn numbers(&self) -> Vec<(String, f64)> {
+        let mut all = self.total.numbers();
+        for (phase, figures) in &self.phases {
+            let named = |(name, x)| (format!("{phase}.{name}"), x);
+            all.extend(figures.numbers().into_iter().map(named));
+        }
+        all
+    }
+}
+
 /// What a repeat used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct UsageFigures {
@@ -400,15 +412,8 @@ fn place<'a>(trial: &'a Trial, name: &str) -> Option<&'a str> {
 
 fn summary(repeats: &[RepeatResult]) -> BTreeMap<String, Summary> {
     let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for repeat in repeats {
-        for (name, x) in repeat.total.numbers() {
-            values.entry(name).or_default().push(x);
-        }
-        for (phase, figures) in &repeat.phases {
-            for (name, x) in figures.numbers() {
-                values.entry(format!("{phase}.{name}")).or_default().push(x);
-            }
-        }
+    for (name, x) in repeats.iter().flat_map(RepeatResult::numbers) {
+        values.entry(name).or_default().push(x);
     }
     values
         .into_iter()

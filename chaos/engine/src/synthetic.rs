@@ -6,14 +6,14 @@ use loadtest::{Op, Outcome, Record};
 use crate::checks::{Check, precondition};
 use crate::control::Told;
 use crate::event::{CallRef, Event, Kind};
-use crate::reducer::{Reducer, TrialSpec};
+use crate::reducer::{Counted, Reducer, TrialSpec};
 use crate::runlog::{
     BreakerState, Entry, Environment, Facts, Header, SCHEMA_VERSION, TrialStart, Usage,
 };
 use crate::scenario::Scenario;
 
 const MS: u64 = 1_000_000;
-const T0: u64 = 5_000_000 * MS;
+pub(crate) const T0: u64 = 5_000_000 * MS;
 
 pub(crate) const OUTAGE: &str = include_str!("../../scenarios/product-outage.toml");
 
@@ -60,8 +60,20 @@ impl Default for Model {
     }
 }
 
+/// Everything that a run tells.
+pub(crate) struct Made {
+    pub entries: Vec<Entry>,
+    pub rows: Vec<(TrialStart, Counted)>,
+    pub events: Vec<(TrialStart, Event)>,
+}
+
 /// The lines of a whole run.
 pub(crate) fn run(model: &Model) -> Vec<Entry> {
+    make(model).entries
+}
+
+/// A whole run.
+pub(crate) fn make(model: &Model) -> Made {
     let scenario = Scenario::parse(&model.source, "outage.toml").unwrap();
     let arms: Vec<String> = scenario.arms.iter().map(|a| a.name.clone()).collect();
     let mut entries = vec![Entry::Run(Box::new(Header {
@@ -82,6 +94,7 @@ pub(crate) fn run(model: &Model) -> Vec<Entry> {
             started_at: "2026-01-01T00:00:00Z".to_owned(),
         },
     }))];
+    let (mut rows, mut events) = (Vec::new(), Vec::new());
     let mut trial = 0;
     for repeat in 1..=model.repeats {
         for arm in &arms {
@@ -91,8 +104,10 @@ pub(crate) fn run(model: &Model) -> Vec<Entry> {
             for go in 1..=if void { 3 } else { (stumbles + 1).min(3) } {
                 let mut shop = Shop::new(model, &scenario, arm, repeat, trial);
                 shop.stumbles = go <= stumbles;
-                let kept = shop.trial(go, void);
-                entries.extend(judged(kept, &scenario.checks));
+                let made = shop.trial(go, void);
+                entries.extend(judged(made.entries, &scenario.checks));
+                rows.extend(made.rows);
+                events.extend(made.events);
                 trial += 1;
             }
         }
@@ -100,7 +115,11 @@ pub(crate) fn run(model: &Model) -> Vec<Entry> {
     entries.push(Entry::End {
         stopped: model.stopped.then(|| "cancelled".to_owned()),
     });
-    entries
+    Made {
+        entries,
+        rows,
+        events,
+    }
 }
 
 /// A trial with its preconditions decided, as a run does when it is over.
@@ -137,6 +156,7 @@ struct Shop<'a> {
     open_until_ms: Option<u64>,
     seq: u64,
     stumbles: bool,
+    events: Vec<Event>,
 }
 
 impl<'a> Shop<'a> {
@@ -156,6 +176,7 @@ impl<'a> Shop<'a> {
             warm_up_ns: 3_000 * MS,
             recovering_ns: (reset_ms + 2_000) * MS,
             faults,
+            rows: true,
             ..TrialSpec::default()
         });
         Self {
@@ -172,12 +193,13 @@ impl<'a> Shop<'a> {
             open_until_ms: None,
             seq: 0,
             stumbles: false,
+            events: Vec::new(),
         }
     }
 
-    fn trial(mut self, go: u32, void: bool) -> Vec<Entry> {
+    fn trial(mut self, go: u32, void: bool) -> Made {
         let trial = self.trial;
-        let mut out = vec![Entry::Trial(TrialStart {
+        let start = TrialStart {
             trial,
             arm: self.arm.to_owned(),
             repeat: self.repeat,
@@ -185,7 +207,9 @@ impl<'a> Shop<'a> {
             seed: u64::from(self.repeat),
             reset_us: i64::try_from(self.reset_ms * 1_000).unwrap(),
             policies: Default::default(),
-        })];
+        };
+        let mut out = vec![Entry::Trial(start.clone())];
+        let mut rows = Vec::new();
         for ms in (0..self.duration_ms).step_by(10) {
             if self.model.injected && ms == self.at_ms {
                 self.reducer.inject_begins("outage", T0 + ms * MS);
@@ -207,10 +231,16 @@ impl<'a> Shop<'a> {
                 self.request(ms, Op::Browse, 2, outcome);
             }
             out.extend(self.reducer.tick(T0 + ms * MS));
+            rows.extend(self.reducer.counted());
         }
         out.extend(self.reducer.finish(T0 + (self.duration_ms + 5_000) * MS));
+        rows.extend(self.reducer.counted());
         out.extend(self.ending(void));
-        out
+        Made {
+            entries: out,
+            rows: rows.into_iter().map(|r| (start.clone(), r)).collect(),
+            events: self.events.into_iter().map(|e| (start.clone(), e)).collect(),
+        }
     }
 
     fn ending(&self, void: bool) -> Vec<Entry> {
@@ -255,7 +285,7 @@ impl<'a> Shop<'a> {
         let scheduled_ns = T0 + ms * MS;
         self.reducer.record(&Record {
             index: ms,
-            request_id: format!("{}-{op}-{ms}", self.trial),
+            request_id: format!("{}-{op}-{ms}", self.repeat),
             op,
             scheduled_ns,
             started_ns: scheduled_ns,
@@ -269,9 +299,9 @@ impl<'a> Shop<'a> {
             sent: true,
             customer: 1,
             lines: Vec::new(),
-            stream: String::new(),
-            priority: None,
-            retry_after: false,
+            stream: if op == Op::Order { "0" } else { "1" }.to_owned(),
+            priority: (op == Op::Order).then(|| "critical".to_owned()),
+            retry_after: outcome == Outcome::Rejected,
             attempts: 1,
             bytes: 0,
         });
@@ -280,12 +310,14 @@ impl<'a> Shop<'a> {
     fn tell(&mut self, ms: u64, kind: Kind) {
         self.seq += 1;
         let (seq, t_ns) = (self.seq, T0 + ms * MS);
-        self.reducer.told(Told::Event(Event {
+        let event = Event {
             seq,
             t_ns,
             service: "order".to_owned(),
             kind,
-        }));
+        };
+        self.events.push(event.clone());
+        self.reducer.told(Told::Event(event));
     }
 
     fn moved(&mut self, ms: u64, from: BreakerState, to: BreakerState) {
@@ -300,7 +332,7 @@ impl<'a> Shop<'a> {
     }
 
     fn order(&mut self, ms: u64) {
-        let id = format!("{}-order-{ms}", self.trial);
+        let id = format!("{}-order-{ms}", self.repeat);
         let call = CallRef {
             link: "order-product".to_owned(),
             method: "GetProducts".to_owned(),

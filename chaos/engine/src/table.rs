@@ -342,7 +342,7 @@ fn legend(out: &mut String, result: &RunResult) {
 }
 
 /// Rows under each other; words to the left, numbers to the right.
-fn grid(out: &mut String, rows: &[Vec<String>]) {
+pub(crate) fn grid(out: &mut String, rows: &[Vec<String>]) {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |c: usize| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();

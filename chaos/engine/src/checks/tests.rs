@@ -70,6 +70,7 @@ fn the_parts_of_a_check() {
         arm: ArmRef::Named("fast".to_owned()),
         selector: Selector::Refused,
         limit: Some(0.05),
+        window: None,
     };
     assert_eq!(left, &Expr::Measured(want));
     assert_eq!((op, right), (Comparison::AtLeast, &Expr::Number(0.99)));

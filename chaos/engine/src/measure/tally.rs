@@ -105,7 +105,7 @@ impl Tally {
                 (n > 0.0).then_some(k / n)
             }
             Metric::P50 | Metric::P90 | Metric::P99 | Metric::P999 => {
-                self.latency.quantile(metric.quantile()?)
+                self.latency.percentile(metric.quantile()?)
             }
             Metric::Max => self.latency.max(),
             Metric::Goodput => (length_s > 0.0).then(|| o.success() as f64 / length_s),

@@ -56,6 +56,8 @@ fn repeats_that_differ_widen_the_share() {
     let apart = share(&[(100.0, 100.0), (100.0, 100.0), (70.0, 100.0)]).unwrap();
     assert_eq!(even.1, 300.0);
     assert!(apart.1 < 30.0, "{apart:?}");
+    let chance = share(&[(90.0, 100.0), (91.0, 100.0), (89.0, 100.0)]).unwrap();
+    assert!(apart.1 < chance.1 && chance.1 < even.1, "{chance:?}");
     assert!(apart.0.low < even.0.low);
 }
 
@@ -122,6 +124,34 @@ fn binomial_limits() {
     // n 200, p 0.01: P(X ≥ 6) = 1.6 %, P(X ≥ 5) = 5.2 %.
     assert_eq!(binomial_limit(200, 0.01), 6);
     assert_eq!(binomial_limit(0, 0.01), 1);
+}
+
+#[test]
+fn welch_and_paired_differences() {
+    // Worked by hand: means 2 and 5, variances 1 and 4, n 3 each; se √(5/3),
+    // df (5/3)² / ((1/3)²/2 + (4/3)²/2) = 2.94.
+    let (a, b) = ([1.0, 2.0, 3.0], [3.0, 5.0, 7.0]);
+    let w = welch(&a, &b, 0.95).unwrap();
+    assert!(near(w.value, 3.0, 1e-12));
+    assert!(near(w.high - w.value, 3.219 * (5.0f64 / 3.0).sqrt(), 0.02), "{w:?}");
+    // Differences 2, 3, 4: 3 ± 4.303 / √3.
+    let p = paired(&a, &b, 0.95).unwrap();
+    assert!(near(p.high - p.value, 4.302_65 / 3f64.sqrt(), 1e-3), "{p:?}");
+    assert!(welch(&a, &b, 0.999).unwrap().high > w.high);
+    assert_eq!(welch(&[1.0], &b, 0.95), None);
+    assert_eq!(paired(&a, &[1.0, 2.0], 0.95), None);
+    let same = welch(&[2.0, 2.0], &[2.0, 2.0], 0.95).unwrap();
+    assert_eq!((same.low, same.high), (0.0, 0.0));
+}
+
+#[test]
+fn agreeing_repeats_are_not_surer_than_their_requests() {
+    let found = student_t_above(&[0.01, 0.01, 0.01], 0.0001).unwrap();
+    assert!(near(found.high, 0.01 + 1.96 * 0.01, 1e-4), "{found:?}");
+    // The spread between repeats, where it is more.
+    let wide = student_t_above(&[0.0, 0.1, 0.2], 0.0001).unwrap();
+    assert_eq!(Some(wide), student_t(&[0.0, 0.1, 0.2]));
+    assert!(share_variance(500.0, 500.0) > 0.0);
 }
 
 #[test]
