@@ -294,7 +294,11 @@ impl Gate {
             Some(i) if i.low <= 0.0 && i.high >= 0.0 => {
                 // An interval that is small on both sides says that there is nothing.
                 let nothing = i.high.max(-i.low) < least;
-                if nothing { Change::Same } else { Change::Unknown }
+                if nothing {
+                    Change::Same
+                } else {
+                    Change::Unknown
+                }
             }
             Some(i) if i.value.abs() < least => Change::Same,
             Some(i) => match better(figure) {
@@ -340,7 +344,10 @@ fn kind(figure: &str) -> &str {
 }
 
 fn is_fact(figure: &str) -> bool {
-    matches!(kind(figure), "lost_orders" | "duplicate_orders" | "oversold")
+    matches!(
+        kind(figure),
+        "lost_orders" | "duplicate_orders" | "oversold"
+    )
 }
 
 /// Whether more of it is better; `None` where neither is.

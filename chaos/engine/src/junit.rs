@@ -151,13 +151,19 @@ mod tests {
             idle: true,
             ..Model::default()
         });
-        assert!(xml.contains(r#"name="the-run""#) && xml.contains(r#"tests="12""#), "{xml}");
+        assert!(
+            xml.contains(r#"name="the-run""#) && xml.contains(r#"tests="12""#),
+            "{xml}"
+        );
         assert!(xml.contains("did not act on order-product"));
     }
 
     #[test]
     fn whatever_is_said_stays_xml() {
-        assert_eq!(text("a < b && \u{0}c\u{1b}[1m > d"), "a &lt; b &amp;&amp; c[1m &gt; d");
+        assert_eq!(
+            text("a < b && \u{0}c\u{1b}[1m > d"),
+            "a &lt; b &amp;&amp; c[1m &gt; d"
+        );
         assert_eq!(attribute("say \"no\"\n"), "say &quot;no&quot;&#10;");
     }
 }

@@ -239,7 +239,11 @@ impl<'a> Shop<'a> {
         Made {
             entries: out,
             rows: rows.into_iter().map(|r| (start.clone(), r)).collect(),
-            events: self.events.into_iter().map(|e| (start.clone(), e)).collect(),
+            events: self
+                .events
+                .into_iter()
+                .map(|e| (start.clone(), e))
+                .collect(),
         }
     }
 

@@ -126,6 +126,9 @@ impl Comparison {
 }
 
 fn shown(row: &Row) -> bool {
-    let told = matches!(row.change, Change::Different | Change::Better | Change::Worse);
+    let told = matches!(
+        row.change,
+        Change::Different | Change::Better | Change::Worse
+    );
     told || HEADLINES.contains(&row.figure.as_str())
 }

@@ -6,7 +6,10 @@ fn run(model: &Model) -> RunResult {
 }
 
 /// A run whose every repeat is changed.
-fn changed(base: &RunResult, change: impl Fn(usize, &mut crate::result::RepeatResult)) -> RunResult {
+fn changed(
+    base: &RunResult,
+    change: impl Fn(usize, &mut crate::result::RepeatResult),
+) -> RunResult {
     let mut new = base.clone();
     for arm in &mut new.arms {
         for (i, repeat) in arm.repeats.iter_mut().enumerate() {
@@ -28,8 +31,16 @@ fn a_run_is_as_good_as_itself() {
     assert!(c.paired && !c.regressed(), "{:?}", c.regressions);
     let all = c.arms.iter().flat_map(|a| &a.rows);
     assert!(all.clone().count() > 100);
-    assert!(all.clone().all(|r| r.change == Change::Same), "{:?}", all.last());
-    assert!(c.table().starts_with("NO REGRESSION  product-outage"), "{}", c.table());
+    assert!(
+        all.clone().all(|r| r.change == Change::Same),
+        "{:?}",
+        all.last()
+    );
+    assert!(
+        c.table().starts_with("NO REGRESSION  product-outage"),
+        "{}",
+        c.table()
+    );
     assert!(c.table().contains("all 11 checks came out as before"));
 }
 
@@ -42,7 +53,11 @@ fn a_figure_that_surely_got_worse_is_a_regression() {
     });
     let c = compare(&base, &new).unwrap();
     assert_eq!(row(&c, "fast", "p50_ms").change, Change::Worse);
-    assert!(c.regressions.iter().any(|r| r.starts_with("fast: p50_ms went from")));
+    assert!(
+        c.regressions
+            .iter()
+            .any(|r| r.starts_with("fast: p50_ms went from"))
+    );
     assert!(c.table().contains("WORSE") && c.table().starts_with("3 REGRESSIONS"));
     // The other way round it got better, and that is none.
     let c = compare(&new, &base).unwrap();
@@ -89,7 +104,10 @@ fn of_single_repeats_nothing_can_be_said_but_facts_and_checks() {
     assert_eq!(worse.len(), 4, "{worse:?}");
     assert_eq!(worse[0], "the check healthy-before passed and fails");
     assert_eq!(worse[1], "none: lost_orders went from 0 to 1");
-    assert!(c.table().contains("check healthy-after: PASS, now INCONCLUSIVE"));
+    assert!(
+        c.table()
+            .contains("check healthy-after: PASS, now INCONCLUSIVE")
+    );
     assert!(c.to_json().unwrap().contains("\"change\": \"unknown\""));
 }
 
@@ -106,7 +124,11 @@ fn runs_that_have_nothing_in_common_are_refused() {
     let base = run(&Model::default());
     let mut other = base.clone();
     other.scenario = "steady".to_owned();
-    assert!(compare(&base, &other).unwrap_err().contains("different scenarios"));
+    assert!(
+        compare(&base, &other)
+            .unwrap_err()
+            .contains("different scenarios")
+    );
     let mut other = base.clone();
     other.arms.clear();
     assert!(compare(&base, &other).unwrap_err().contains("no arm"));

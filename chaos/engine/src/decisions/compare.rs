@@ -121,8 +121,15 @@ fn hits(dir: &Path) -> Result<ByFault, EngineError> {
             line: i + 1,
             why: e.to_string(),
         })?;
-        if let (true, What::Fault { fault, call, attempt, .. }) =
-            (counted.contains(&decision.trial), decision.what)
+        if let (
+            true,
+            What::Fault {
+                fault,
+                call,
+                attempt,
+                ..
+            },
+        ) = (counted.contains(&decision.trial), decision.what)
         {
             found.entry(fault).or_default().insert(Hit {
                 arm: decision.arm,

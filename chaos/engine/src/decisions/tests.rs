@@ -5,7 +5,10 @@ use crate::synthetic::{self, Model, T0};
 
 /// The hit of a fault on every `every`-th order, as the fault layer tells it.
 fn hits(made: &synthetic::Made, every: usize) -> Vec<(TrialStart, Event)> {
-    let orders = made.rows.iter().filter(|(_, c)| c.record.op == loadtest::Op::Order);
+    let orders = made
+        .rows
+        .iter()
+        .filter(|(_, c)| c.record.op == loadtest::Op::Order);
     let hit = |(trial, counted): &(TrialStart, crate::reducer::Counted)| {
         let event = Event {
             seq: 0,
@@ -49,22 +52,32 @@ fn folder(model: &Model, every: usize) -> tempfile::TempDir {
 
 fn decisions(dir: &Path) -> Vec<Decision> {
     let text = std::fs::read_to_string(dir.join(FILE)).unwrap();
-    text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+    text.lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect()
 }
 
 #[test]
 fn decisions_are_written_and_what_is_none_is_not() {
     let dir = folder(&Model::default(), 10);
     let all = decisions(dir.path());
-    let refused = all.iter().find(|d| matches!(d.what, What::Refused { .. })).unwrap();
-    assert_eq!((refused.arm.as_str(), refused.service.as_str()), ("fast", "order"));
+    let refused = all
+        .iter()
+        .find(|d| matches!(d.what, What::Refused { .. }))
+        .unwrap();
+    assert_eq!(
+        (refused.arm.as_str(), refused.service.as_str()),
+        ("fast", "order")
+    );
     assert!((10_000_000..20_000_000).contains(&refused.t_us));
     assert!(all.iter().any(|d| matches!(
         &d.what,
         What::Breaker { link, to: BreakerState::Open, .. } if link == "order-product"
     )));
     let text = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
-    assert!(text.contains(r#""kind":"fault","fault":"flaky","link":"order-product","method":"GetProducts""#));
+    assert!(text.contains(
+        r#""kind":"fault","fault":"flaky","link":"order-product","method":"GetProducts""#
+    ));
     assert!(!text.contains(r#""kind":"attempt""#) && !text.contains(r#""kind":"call""#));
 }
 
@@ -77,12 +90,33 @@ fn every_decision_survives_the_file() {
     };
     let (attempt, call, reason) = (2, on, "limit".to_owned());
     for what in [
-        What::Wait { call: call.clone(), attempt, wait_us: 7 },
-        What::Hedge { call: call.clone(), attempt, after_us: 9 },
-        What::HedgeWon { call: call.clone(), attempt },
-        What::Shed { call: call.clone(), priority: Some("critical".to_owned()), reason: reason.clone() },
-        What::Refused { call: call.clone(), attempt, reason },
-        What::FaultExpired { fault: "flaky".to_owned() },
+        What::Wait {
+            call: call.clone(),
+            attempt,
+            wait_us: 7,
+        },
+        What::Hedge {
+            call: call.clone(),
+            attempt,
+            after_us: 9,
+        },
+        What::HedgeWon {
+            call: call.clone(),
+            attempt,
+        },
+        What::Shed {
+            call: call.clone(),
+            priority: Some("critical".to_owned()),
+            reason: reason.clone(),
+        },
+        What::Refused {
+            call: call.clone(),
+            attempt,
+            reason,
+        },
+        What::FaultExpired {
+            fault: "flaky".to_owned(),
+        },
         What::Fault {
             fault: "slow".to_owned(),
             call,
@@ -100,7 +134,11 @@ fn every_decision_survives_the_file() {
             what,
         };
         let line = serde_json::to_string(&decision).unwrap();
-        assert_eq!(serde_json::from_str::<Decision>(&line).unwrap(), decision, "{line}");
+        assert_eq!(
+            serde_json::from_str::<Decision>(&line).unwrap(),
+            decision,
+            "{line}"
+        );
     }
 }
 
@@ -108,7 +146,10 @@ fn every_decision_survives_the_file() {
 fn a_rerun_hits_the_same_requests() {
     let (a, b) = (folder(&Model::default(), 10), folder(&Model::default(), 10));
     let found = compare_hits(a.path(), b.path()).unwrap();
-    assert!(found.all.same() && found.all.share() == Some(1.0), "{found:?}");
+    assert!(
+        found.all.same() && found.all.share() == Some(1.0),
+        "{found:?}"
+    );
     assert!(found.all.equal > 300);
     assert_eq!(found.faults["flaky"], found.all);
     assert_eq!(found.requests_in_both, found.all);
@@ -118,7 +159,10 @@ fn a_rerun_hits_the_same_requests() {
 fn a_rerun_that_hits_others_shows_how_many() {
     let (a, b) = (folder(&Model::default(), 10), folder(&Model::default(), 20));
     let found = compare_hits(a.path(), b.path()).unwrap().all;
-    assert!(!found.same() && found.only_a > 0 && found.only_b == 0, "{found:?}");
+    assert!(
+        !found.same() && found.only_a > 0 && found.only_b == 0,
+        "{found:?}"
+    );
     assert!(found.equal.abs_diff(found.only_a) <= 1, "{found:?}");
 }
 

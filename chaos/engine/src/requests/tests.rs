@@ -129,7 +129,10 @@ fn a_row_says_what_became_of_a_request() {
     assert_eq!(refused.faults().collect::<Vec<_>>(), ["outage"]);
     assert_eq!((refused.phase, refused.retry_after), (Phase::During, true));
     assert_eq!(refused.priority.as_deref(), Some("critical"));
-    assert_eq!((refused.stream.as_str(), refused.error.as_deref()), ("0", None));
+    assert_eq!(
+        (refused.stream.as_str(), refused.error.as_deref()),
+        ("0", None)
+    );
     assert_eq!(refused.ended_us - refused.scheduled_us, 3_000);
     let before = rows.iter().find(|r| r.phase == Phase::Before).unwrap();
     assert_eq!(before.faults().count(), 0);

@@ -44,11 +44,7 @@ impl Draw {
 }
 
 /// How often an interval covers `truth`, at each number of repeats.
-fn covers(
-    what: &str,
-    truth: f64,
-    mut interval: impl FnMut(&mut Draw, usize) -> Option<Interval>,
-) {
+fn covers(what: &str, truth: f64, mut interval: impl FnMut(&mut Draw, usize) -> Option<Interval>) {
     for repeats in REPEATS {
         let mut draw = Draw(SmallRng::seed_from_u64(20_260_701 + repeats as u64));
         let covered = (0..TRIALS)

@@ -133,10 +133,16 @@ fn welch_and_paired_differences() {
     let (a, b) = ([1.0, 2.0, 3.0], [3.0, 5.0, 7.0]);
     let w = welch(&a, &b, 0.95).unwrap();
     assert!(near(w.value, 3.0, 1e-12));
-    assert!(near(w.high - w.value, 3.219 * (5.0f64 / 3.0).sqrt(), 0.02), "{w:?}");
+    assert!(
+        near(w.high - w.value, 3.219 * (5.0f64 / 3.0).sqrt(), 0.02),
+        "{w:?}"
+    );
     // Differences 2, 3, 4: 3 ± 4.303 / √3.
     let p = paired(&a, &b, 0.95).unwrap();
-    assert!(near(p.high - p.value, 4.302_65 / 3f64.sqrt(), 1e-3), "{p:?}");
+    assert!(
+        near(p.high - p.value, 4.302_65 / 3f64.sqrt(), 1e-3),
+        "{p:?}"
+    );
     assert!(welch(&a, &b, 0.999).unwrap().high > w.high);
     assert_eq!(welch(&[1.0], &b, 0.95), None);
     assert_eq!(paired(&a, &[1.0, 2.0], 0.95), None);
