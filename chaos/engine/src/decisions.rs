@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 pub use compare::{FaultHits, Hits, compare_hits};
 
-
 use crate::error::EngineError;
 use crate::event::{CallRef, Event, Kind};
 use crate::runlog::{BreakerState, TrialStart};

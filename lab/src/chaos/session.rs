@@ -193,11 +193,13 @@ fn require_replicas(state: &State, scenario: &Scenario) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that a run can write there, before anything is built or started for it.
+/// Makes sure that a run can write there, before anything is built or started for it; leaves
+/// nothing behind.
 ///
 /// # Errors
 /// When the folder can't be made or written.
 pub fn require_writable(out: &Path) -> Result<()> {
+    let is_new = !out.exists();
     let probe = out.join(".writable");
     std::fs::create_dir_all(out)
         .and_then(|()| std::fs::write(&probe, ""))
@@ -207,5 +209,26 @@ pub fn require_writable(out: &Path) -> Result<()> {
                 "cannot write into {}: name another with --out",
                 out.display()
             )
-        })
+        })?;
+    if is_new {
+        // Made again by the run; one that can't be removed holds something by now.
+        let _ = std::fs::remove_dir(out);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_told_and_a_new_one_is_not_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("runs/one");
+        require_writable(&out).unwrap();
+        assert!(!out.exists());
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let told = require_writable(&dir.path().join("file/out")).unwrap_err();
+        assert!(told.to_string().contains("--out"), "{told}");
+    }
 }

@@ -1,5 +1,6 @@
 //! `lab report`: a run's folder in the browser, and two runs side by side.
 
+mod compare;
 mod serve;
 
 use std::path::{Path, PathBuf};
@@ -33,9 +34,9 @@ pub enum ReportCommand {
 /// `lab report compare`
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// The run to compare with (the folder, or its result.json)
+    /// The folder of the run to compare with
     pub base: PathBuf,
-    /// The run to judge
+    /// The folder of the run to judge
     pub new: PathBuf,
     /// Exit 1 when something got worse
     #[arg(long)]
@@ -51,7 +52,7 @@ pub struct CompareArgs {
 /// When a folder is none of a run's, or the port is taken.
 pub async fn run(args: &ReportArgs) -> Result<Exit> {
     match (&args.command, &args.dir) {
-        (Some(ReportCommand::Compare(args)), _) => compare(args),
+        (Some(ReportCommand::Compare(args)), _) => compare::run(args),
         (None, Some(dir)) => {
             require_run(dir)?;
             serve::run(dir, args.port).await
@@ -77,8 +78,4 @@ fn require_run(dir: &Path) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn compare(_args: &CompareArgs) -> Result<Exit> {
-    bail!("not yet")
 }

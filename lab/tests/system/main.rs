@@ -4,8 +4,12 @@
 //! are taken from `LAB_BIN_DIR`, which `lab test` sets, else from beside `lab`.
 
 mod chaos;
+mod cleanup;
 mod crash;
+mod faults;
 mod harness;
 mod policy;
 mod readme;
+mod replicas;
+mod runs;
 mod up;

@@ -210,7 +210,10 @@ impl Trial<'_> {
             recovering_ns: clock::as_ns(self.reset() + RECOVERY_GRACE),
             faults: injected().map(|f| owned(&f.name, &f.link)).collect(),
             injections: injected().filter_map(often).collect(),
-            conditions: schedule.in_force().map(|c| owned(&c.name, &c.link)).collect(),
+            conditions: schedule
+                .in_force()
+                .map(|c| owned(&c.name, &c.link))
+                .collect(),
             marks: schedule.windows.iter().map(mark).collect(),
             rows: true,
         }

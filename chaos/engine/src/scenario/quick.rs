@@ -120,7 +120,10 @@ impl Moved for Fault {
         let (every, times) = (t.duration(c, "every"), t.count(c, "times"));
         let Some(again) = &mut self.again else {
             if let Some(span) = every.map(|e| e.span).or(times.map(|t| t.span)) {
-                c.error(span, "the fault comes once; `every` and `times` belong to [[timeline]]");
+                c.error(
+                    span,
+                    "the fault comes once; `every` and `times` belong to [[timeline]]",
+                );
             }
             return;
         };
@@ -128,7 +131,10 @@ impl Moved for Fault {
         again.every = every.as_ref().map_or(again.every, |every| every.value);
         if again.every <= self.lasts {
             let span = every.map_or_else(|| t.span(), |every| every.span);
-            c.error(span, "`every` must be longer than `for`, or the fault would never be cleared");
+            c.error(
+                span,
+                "`every` must be longer than `for`, or the fault would never be cleared",
+            );
         }
     }
 }
