@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::checks::{ArmTrials, CheckResult, Measurements};
+use crate::checks::{untold, ArmTrials, CheckResult, Measurements};
 use crate::error::EngineError;
 use crate::figures::{Figures, Total, window_of};
 use crate::measure::{Lengths, Run, Trial};
@@ -225,7 +225,11 @@ impl Fold<'_> {
         let checks: Vec<CheckResult> = scenario
             .checks
             .iter()
-            .map(|c| void::decided(&c.under(header.quick), &data, &void_trials))
+            .map(|c| {
+                let check = c.under(header.quick);
+                let decided = void::decided(&check, &data, &void_trials);
+                untold::without_data(&check, decided, self.run.tells.as_deref())
+            })
             .collect();
         let verdicts: Vec<Verdict> = checks.iter().map(|c| c.verdict).collect();
         let (void, not_acted) = (void::reasons(self.run), self.not_acted());

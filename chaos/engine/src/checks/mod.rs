@@ -85,6 +85,7 @@ pub(crate) mod precondition;
 #[cfg(test)]
 mod tests;
 mod units;
+pub(crate) mod untold;
 
 pub use eval::evaluate;
 pub(crate) use metric::percentile_needs;

@@ -19,7 +19,7 @@ use crate::junit;
 use crate::progress::{Progress, Update};
 use crate::result::RunResult;
 use crate::runlog::{Entry, Header, SCHEMA_VERSION};
-use crate::scenario::{Arm, Scenario};
+use crate::scenario::{Arm, Scenario, known};
 use crate::target::Target;
 use crate::usage;
 use files::Files;
@@ -71,6 +71,9 @@ pub async fn run(
     let rig = Rig::new(target, &plan).await?;
     let files = Files::create(&options.out)?;
     files.log(&header(scenario, target, &plan))?;
+    if let Some(links) = tells(target, &plan) {
+        files.log(&Entry::Tells { links })?;
+    }
     progress.on(&plan.started(scenario));
 
     // From here on faults may be injected: whatever happens, they are cleared.
@@ -106,6 +109,14 @@ fn write_result(result: &RunResult, dir: &std::path::Path) -> Result<(), EngineE
 
 fn write(path: &std::path::Path, text: &str) -> Result<(), EngineError> {
     std::fs::write(path, text).map_err(|e| EngineError::io(path, e))
+}
+
+/// The links whose attempts somebody tells of; `None` when the parts tell of theirs.
+fn tells(target: &Target, plan: &Plan) -> Option<Vec<String>> {
+    let load = target.load.as_ref().filter(|_| target.control.is_empty())?;
+    let own = plan.arms.iter().any(|arm| arm.named.contains(known::LOAD));
+    let own = own.then(|| known::LOAD.to_owned());
+    Some(load.link.iter().cloned().chain(own).collect())
 }
 
 fn header(scenario: &Scenario, target: &Target, plan: &Plan) -> Entry {
