@@ -52,8 +52,7 @@ async function open(file, size, colorScheme, javaScriptEnabled) {
 async function looks(page, where) {
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   check(wide <= 0, `${where}: ${wide} px wider than the screen`);
-  // Rows of numbers are all alike; axe would take minutes for those of a long run.
-  const { violations } = await new AxeBuilder({ page }).exclude("#data-table tbody tr:nth-child(n+4)").analyze();
+  const { violations } = await new AxeBuilder({ page }).analyze();
   for (const v of violations) {
     check(false, `${where}: axe ${v.id}: ${v.nodes.slice(0, 3).map((n) => `${n.target} ${n.failureSummary}`).join("; ")}`);
   }
@@ -76,6 +75,8 @@ async function keys(page, where) {
   check((await box()) === whole, `${where}: 0 shows the whole run again`);
   await page.keyboard.press("t");
   check(await page.locator("#data-table table").first().isVisible(), `${where}: T shows the numbers`);
+  // Rows of numbers are all alike, and axe takes minutes for those of a long run.
+  await page.evaluate(() => document.querySelectorAll("#data-table tbody tr:nth-child(n+6)").forEach((row) => row.remove()));
   await looks(page, `${where} with numbers`);
   await page.keyboard.press("t");
   check(!(await page.locator("#data-table").isVisible()), `${where}: T hides them`);
