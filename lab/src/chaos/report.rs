@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
-/// Writes `report.html` beside the run's log; `None` while no writer is built in.
+/// Writes `report.html` beside the run's log.
 ///
 /// # Errors
 /// When the run's files can't be read, or the report can't be written.
-pub fn write(_dir: &Path) -> Result<Option<PathBuf>> {
-    Ok(None)
+pub fn write(dir: &Path) -> Result<Option<PathBuf>> {
+    let written = chaos_report::write(dir);
+    written
+        .map(Some)
+        .with_context(|| format!("the report of {}", dir.display()))
 }

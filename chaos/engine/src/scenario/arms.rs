@@ -48,7 +48,7 @@ fn arm(c: &mut Collector<'_>, name: String, slots: &Table<'_, '_>) -> Arm {
         resets: BTreeMap::new(),
     };
     for (slot, preset) in SLOTS {
-        arm.specs.insert(slot.to_owned(), Value::from(preset));
+        arm.specs.insert(slot.to_owned(), unnamed(slot, preset));
     }
     for (slot, value) in slots.entries() {
         if SLOTS.iter().any(|(known, _)| *known == slot.value) {
@@ -68,6 +68,17 @@ fn arm(c: &mut Collector<'_>, name: String, slots: &Table<'_, '_>) -> Arm {
     let resets = |(slot, spec): (&String, &Value)| Some((slot.clone(), reset(slot, spec)?));
     arm.resets = arm.specs.iter().filter_map(resets).collect();
     arm
+}
+
+/// The policy of a slot that the arm doesn't name.
+fn unnamed(slot: &str, preset: &str) -> Value {
+    // A write that is cut short leaves it open whether it was done: towards a database there is no
+    // deadline unless an arm says so.
+    if slot.ends_with("-database") {
+        serde_json::json!({ "preset": preset, "deadline": "off" })
+    } else {
+        Value::from(preset)
+    }
 }
 
 fn check(c: &mut Collector<'_>, slot: &At<String>, value: &Spanned<DeValue<'_>>) {

@@ -2,7 +2,7 @@
 //! is found before anything runs.
 
 /// The links that a fault can be put on.
-pub const LINKS: [&str; 14] = [
+pub const LINKS: [&str; 12] = [
     "load-gateway",
     "gateway-user",
     "gateway-product",
@@ -11,9 +11,7 @@ pub const LINKS: [&str; 14] = [
     "order-product",
     "order-keys",
     "product-keys",
-    "user-cache",
     "product-cache",
-    "order-cache",
     "user-database",
     "product-database",
     "order-database",

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kit::Ctx;
+use kit::{Ctx, lab::faults};
 use resilience::{Call, CallError, Classify, Deadline, FailureKind, Policy, Slot, preset};
 
 use super::{Filter, OrderStore};
@@ -100,7 +100,11 @@ impl Operations<'_> {
         F: Future<Output = Result<T>>,
     {
         let Guarded { store, slot } = self.guarded;
-        let answer = slot.call(call, |_| operation(Arc::clone(store))).await;
+        let answer = slot.call(call, |attempt| {
+            // Else every attempt would meet the fate of the first.
+            faults::attempt(attempt.number, operation(Arc::clone(store)))
+        });
+        let answer = answer.await;
         answer.map_err(told)
     }
 }

@@ -2,12 +2,7 @@
 
 use ::http::{HeaderMap, HeaderName};
 
-/// The service label of who calls: `order`.
-pub const CALLER: HeaderName = HeaderName::from_static("x-caller");
-/// Which attempt of its call this is; 1 is the first, and the second copy of a hedge counts.
-pub const ATTEMPT: HeaderName = HeaderName::from_static("x-attempt");
-/// The user on whose behalf a service calls another.
-pub const USER_ID: HeaderName = HeaderName::from_static("x-user-id");
+pub use crate::http::{ATTEMPT, CALLER, USER_ID};
 
 /// gRPC's own count, of the attempts before this one (gRFC A6).
 const PREVIOUS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
