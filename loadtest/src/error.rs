@@ -78,9 +78,7 @@ impl LoadError {
     /// The same of a field inside `outer`.
     pub(crate) fn inside(self, outer: &str) -> Self {
         match self {
-            Self::Invalid { field, message } => {
-                Self::invalid(format!("{outer}.{field}"), message)
-            }
+            Self::Invalid { field, message } => Self::invalid(format!("{outer}.{field}"), message),
             other => other,
         }
     }

@@ -53,9 +53,8 @@ impl Plain {
     /// # Errors
     /// [`LoadError::Invalid`], naming the template's field.
     pub(crate) fn new(base: &str, template: &Template) -> Result<Self, LoadError> {
-        let invalid = |field: &str, e: &dyn std::fmt::Display| {
-            LoadError::invalid(field, e.to_string())
-        };
+        let invalid =
+            |field: &str, e: &dyn std::fmt::Display| LoadError::invalid(field, e.to_string());
         let method = template.method.parse();
         let uri = format!("{base}{}", template.path).parse();
         let mut headers = HeaderMap::new();
@@ -114,7 +113,9 @@ mod tests {
     #[test]
     fn a_template_is_sent_as_it_is_written() {
         let text = r#"{"method":"POST","path":"/a?b=c","headers":{"x-key":"v"},"body":"hello"}"#;
-        let request = Plain::new("http://127.0.0.1:1", &template(text)).unwrap().request();
+        let request = Plain::new("http://127.0.0.1:1", &template(text))
+            .unwrap()
+            .request();
         assert_eq!(request.method(), "POST");
         assert_eq!(request.uri(), "http://127.0.0.1:1/a?b=c");
         assert_eq!(request.headers()["x-key"], "v");

@@ -104,7 +104,9 @@ impl Proxies {
     pub async fn remove(&self, proxy: &str, name: &str) -> Result<(), EngineError> {
         let url = self.url(&format!("/proxies/{proxy}/toxics/{name}"));
         let what = format!("removing toxic `{name}` from `{proxy}`");
-        send_if_there(&what, self.client.delete(url)).await.map(drop)
+        send_if_there(&what, self.client.delete(url))
+            .await
+            .map(drop)
     }
 
     /// What each toxic and each `down` acted on; `None` where nobody counts.

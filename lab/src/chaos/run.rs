@@ -195,6 +195,7 @@ impl Run<'_> {
             seed: self.args.seed,
             quick: self.args.quick,
             out: out.to_owned(),
+            i_may_break_this: false,
         }
     }
 }
@@ -208,13 +209,9 @@ fn target(state: &State, token: &str) -> Result<Target> {
             .with_context(|| format!("the lab has no {name}"))
     };
     let mut target = Target {
-        kind: "embedded".to_owned(),
-        entry: url(&part("gateway")?.url)?,
         lab_token: token.to_owned(),
-        control: Default::default(),
-        metrics: Default::default(),
-        proxy_api: url(&part("toxiproxy")?.url)?,
-        pids: Default::default(),
+        proxy_api: Some(url(&part("toxiproxy")?.url)?),
+        ..Target::new("embedded", url(&part("gateway")?.url)?)
     };
     for part in &state.parts {
         let name = part.name.trim_end_matches("-service").to_owned();

@@ -85,7 +85,11 @@ async fn clean(injectors: &Injectors) -> Result<(), EngineError> {
 async fn restore(before: &[(Control, String, Value)]) -> Result<(), EngineError> {
     let mut restored = Ok(());
     for (control, slot, policy) in before {
-        restored = control.put_policy(slot, policy).await.map(drop).and(restored);
+        restored = control
+            .put_policy(slot, policy)
+            .await
+            .map(drop)
+            .and(restored);
     }
     restored
 }

@@ -125,7 +125,10 @@ impl<'a> Collector<'a> {
         self.ledger.note(record);
         self.reducer.record(record);
         let attempt = load::as_attempt(&self.trial.rig.target, record);
-        attempt.into_iter().flatten().for_each(|told| self.reducer.told(told));
+        attempt
+            .into_iter()
+            .flatten()
+            .for_each(|told| self.reducer.told(told));
         if record.status == 429 && !self.trial.plan.answers_too_many() {
             self.rate_limited += 1;
         }

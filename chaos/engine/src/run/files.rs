@@ -39,7 +39,9 @@ impl Files {
         counted: &[Counted],
     ) -> Result<(), EngineError> {
         let mut requests = self.requests.lock();
-        counted.iter().try_for_each(|one| requests.write(trial, one))
+        counted
+            .iter()
+            .try_for_each(|one| requests.write(trial, one))
     }
 
     pub(super) fn decision(

@@ -12,11 +12,7 @@ use crate::target::Target;
 
 /// Whether this run may be made on this target: on this machine alone, unless somebody
 /// has said that he may break it, and no faster than the target's ceiling.
-pub(super) fn allowed(
-    target: &Target,
-    plan: &Plan,
-    options: &Options,
-) -> Result<(), EngineError> {
+pub(super) fn allowed(target: &Target, plan: &Plan, options: &Options) -> Result<(), EngineError> {
     let addresses = std::iter::once(&target.entry)
         .chain(&target.proxy_api)
         .chain(target.control.values());
@@ -77,9 +73,7 @@ fn below(streams: &[Stream], ceiling: f64) -> Result<(), EngineError> {
 /// The most that customers who wait for their answers can ask for.
 fn closed_peak(stream: &Stream) -> f64 {
     match stream.source {
-        loadtest::Source::Closed { customers, think } => {
-            customers as f64 / think.as_secs_f64()
-        }
+        loadtest::Source::Closed { customers, think } => customers as f64 / think.as_secs_f64(),
         loadtest::Source::Open { .. } => 0.0,
     }
 }
@@ -93,10 +87,20 @@ mod tests {
     #[test]
     fn only_this_machine_is_loopback() {
         let of = |text: &str| is_loopback(&text.parse().unwrap());
-        for here in ["http://127.0.0.1:80/", "http://[::1]:80/", "http://localhost/", "http://127.8.9.1/"] {
+        for here in [
+            "http://127.0.0.1:80/",
+            "http://[::1]:80/",
+            "http://localhost/",
+            "http://127.8.9.1/",
+        ] {
             assert!(of(here), "{here}");
         }
-        for away in ["http://10.0.0.1/", "http://example.com/", "http://localhost.example.com/", "http://[2001:db8::1]/"] {
+        for away in [
+            "http://10.0.0.1/",
+            "http://example.com/",
+            "http://localhost.example.com/",
+            "http://[2001:db8::1]/",
+        ] {
             assert!(!of(away), "{away}");
         }
     }
@@ -107,7 +111,9 @@ mod tests {
         let open = Stream::open(browse(), 150.0, Arrivals::Constant);
         assert!(below(std::slice::from_ref(&open), 200.0).is_ok());
         let closed = Stream::closed(browse(), 100, Duration::from_secs(1));
-        let why = below(&[open.clone(), closed], 200.0).unwrap_err().to_string();
+        let why = below(&[open.clone(), closed], 200.0)
+            .unwrap_err()
+            .to_string();
         assert!(why.contains("up to 250 requests a second"), "{why}");
         let greedy = Stream::closed(browse(), 1, Duration::ZERO);
         let why = below(&[open, greedy], 200.0).unwrap_err().to_string();

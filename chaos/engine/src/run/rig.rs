@@ -101,7 +101,9 @@ impl Rig {
         let s = &plan.schedule;
         let orders = s.faults.iter().map(|f| f.order());
         let orders = orders.chain(s.conditions.iter().map(|c| c.order()));
-        orders.into_iter().try_for_each(|order| self.injectors.can(order))
+        orders
+            .into_iter()
+            .try_for_each(|order| self.injectors.can(order))
     }
 
     /// No faults, fresh state everywhere, the arm's policies in every slot, the

@@ -110,7 +110,7 @@ impl Trial<'_> {
         if self.cancel.is_cancelled() {
             return Ok(Outcome::Cancelled);
         }
-        let loaded = self.load(start, catalogue.as_ref()).await;
+        let loaded = Box::pin(self.load(start, catalogue.as_ref())).await;
         // Nothing of this trial may reach the next one.
         self.rig.clean().await?;
         let loaded = loaded?;
@@ -210,7 +210,10 @@ impl Trial<'_> {
             recovering_ns: clock::as_ns(self.reset() + RECOVERY_GRACE),
             faults: injected().map(|f| owned(&f.name, &f.link)).collect(),
             injections: injected().filter_map(often).collect(),
-            conditions: schedule.in_force().map(|c| owned(&c.name, &c.link)).collect(),
+            conditions: schedule
+                .in_force()
+                .map(|c| owned(&c.name, &c.link))
+                .collect(),
             marks: schedule.windows.iter().map(mark).collect(),
             rows: true,
         }

@@ -68,12 +68,18 @@ pub(super) fn read(
             return None;
         }
         (Some(link), None, Some(Action::Process(_))) => {
-            c.error(link.span, "this is done to a process: name a `part`, such as \"user-service\"");
+            c.error(
+                link.span,
+                "this is done to a process: name a `part`, such as \"user-service\"",
+            );
             return None;
         }
         (None, Some(part), Some(Action::Process(_)) | None) => part_known(c, part)?,
         (None, Some(part), Some(_)) => {
-            c.error(part.span, "this is done to a link: name a `link`, such as \"order-product\"");
+            c.error(
+                part.span,
+                "this is done to a link: name a `link`, such as \"order-product\"",
+            );
             return None;
         }
         (Some(link), None, _) => link_known(c, link, action.as_ref(), places)?,
@@ -105,12 +111,17 @@ fn link_known(
 ) -> Option<At<String>> {
     let base = known::base(&link.value);
     let per_request = matches!(action, Some(Action::Request(_)));
-    let into = base.strip_prefix("*-").is_some_and(|s| known::SERVICES.contains(&s));
-    if per_request && into {
+    let into = base
+        .strip_prefix("*-")
+        .is_some_and(|s| known::SERVICES.contains(&s));
+    // With a mistake in the action nobody knows; one telling is enough.
+    if into && (per_request || action.is_none()) {
         return Some(link);
     }
     if !LINKS.contains(&base) && !places.links.iter().any(|l| l == base) {
-        let links = LINKS.into_iter().chain(places.links.iter().map(String::as_str));
+        let links = LINKS
+            .into_iter()
+            .chain(places.links.iter().map(String::as_str));
         c.unknown(link.span, "link", base, links);
         return None;
     }
@@ -158,7 +169,12 @@ fn action(
         DeValue::String(s) => {
             let found = WORDS.iter().find(|(word, _)| *word == &**s);
             if found.is_none() {
-                c.unknown(value.span(), "action", s, WORDS.iter().map(|(word, _)| *word));
+                c.unknown(
+                    value.span(),
+                    "action",
+                    s,
+                    WORDS.iter().map(|(word, _)| *word),
+                );
             }
             found.map(|(_, action)| action.clone())
         }
@@ -186,7 +202,10 @@ fn no_action(c: &mut Collector<'_>, table: &DeTable<'_>, span: std::ops::Range<u
     let what = Table::new(table, span.clone(), "`action`");
     match what.entries().first() {
         Some((key, _)) => c.unknown(key.span.clone(), "action", &key.value, names()),
-        None => c.error(span, "`action` is empty; write \"down\" or { toxic = \"latency\", latency = 100 }"),
+        None => c.error(
+            span,
+            "`action` is empty; write \"down\" or { toxic = \"latency\", latency = 100 }",
+        ),
     }
 }
 
@@ -239,7 +258,9 @@ fn does_something(
 ) {
     let of = |name: &str| attributes.get(name).copied().unwrap_or(0);
     let problem = match kind {
-        "latency" if of("latency") == 0 && of("jitter") == 0 => "needs `latency` or `jitter`, in milliseconds",
+        "latency" if of("latency") == 0 && of("jitter") == 0 => {
+            "needs `latency` or `jitter`, in milliseconds"
+        }
         "bandwidth" if of("rate") == 0 => "needs `rate`, in kilobytes a second",
         "slow_close" if of("delay") == 0 => "needs `delay`, in milliseconds",
         "slicer" if of("average_size") == 0 => "needs `average_size`, in bytes",

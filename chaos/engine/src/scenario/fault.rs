@@ -123,7 +123,10 @@ impl Action {
         match self {
             Self::Down | Self::Process(_) => true,
             Self::Toxic(toxic) => {
-                matches!(&*toxic.kind, "timeout" | "reset_peer" | "limit_data" | "down")
+                matches!(
+                    &*toxic.kind,
+                    "timeout" | "reset_peer" | "limit_data" | "down"
+                )
             }
             Self::Request(fault) => fault.effect.fails(),
         }

@@ -72,10 +72,7 @@ pub const TOXICS: [(&str, &[&str]); 8] = [
     ("slow_close", &["delay"]),
     ("timeout", &["timeout"]),
     ("reset_peer", &["timeout"]),
-    (
-        "slicer",
-        &["average_size", "size_variation", "delay"],
-    ),
+    ("slicer", &["average_size", "size_variation", "delay"]),
     ("limit_data", &["bytes"]),
     ("noop", &[]),
 ];
@@ -159,7 +156,9 @@ pub const ROUTES: [(&str, &str); 36] = [
 /// The gRPC methods that can be called over a link.
 pub fn methods(link: &str) -> impl Iterator<Item = &'static str> {
     let callee = callee(link).to_owned();
-    let of = METHODS.iter().filter(move |(service, _)| *service == callee);
+    let of = METHODS
+        .iter()
+        .filter(move |(service, _)| *service == callee);
     of.flat_map(|(_, methods)| methods.iter().copied())
 }
 

@@ -39,7 +39,10 @@ pub(super) fn read(c: &mut Collector<'_>, root: &mut Table<'_, '_>, places: &Pla
         let condition = condition(c, t, places, &mut seen);
         let name = seen.get(first).cloned();
         let link = condition.as_ref().map(|f| f.value.link.clone());
-        line.met.extend(name.into_iter().flat_map(|name| meets(name, link.as_deref())));
+        line.met.extend(
+            name.into_iter()
+                .flat_map(|name| meets(name, link.as_deref())),
+        );
         line.conditions.extend(condition);
     }
     for t in root.tables(c, "timeline") {
@@ -47,7 +50,10 @@ pub(super) fn read(c: &mut Collector<'_>, root: &mut Table<'_, '_>, places: &Pla
         let fault = fault(c, t, places, &mut seen);
         let name = seen.get(first).cloned();
         let link = fault.as_ref().map(|f| f.value.link.clone());
-        line.names.extend(name.into_iter().flat_map(|name| meets(name, link.as_deref())));
+        line.names.extend(
+            name.into_iter()
+                .flat_map(|name| meets(name, link.as_deref())),
+        );
         line.faults.extend(fault);
     }
     for t in root.tables(c, "window") {
@@ -62,7 +68,9 @@ fn meets(name: String, link: Option<&str>) -> Vec<(String, String)> {
     let link = link.unwrap_or(known::LINKS[0]);
     let links = known::links_of(link);
     let told = links.iter().filter(|link| is_slot(link));
-    let told: Vec<_> = told.map(|link| (name.clone(), (*link).to_owned())).collect();
+    let told: Vec<_> = told
+        .map(|link| (name.clone(), (*link).to_owned()))
+        .collect();
     if told.is_empty() {
         return vec![(name, known::base(link).to_owned())];
     }
@@ -164,7 +172,10 @@ fn lasts(c: &mut Collector<'_>, t: &mut Table<'_, '_>, restart: bool) -> Option<
 }
 
 /// `None` after a mistake.
-#[expect(clippy::option_option, reason = "the inner one is the value, the outer one says whether it could be read")]
+#[expect(
+    clippy::option_option,
+    reason = "the inner one is the value, the outer one says whether it could be read"
+)]
 fn again(
     c: &mut Collector<'_>,
     t: &mut Table<'_, '_>,
@@ -182,7 +193,10 @@ fn again(
         }
         (None, Some(times)) => {
             if !t.has("every") {
-                c.error(times.span, "`times` needs `every`: from one injection to the next");
+                c.error(
+                    times.span,
+                    "`times` needs `every`: from one injection to the next",
+                );
             }
             return None;
         }
@@ -255,7 +269,10 @@ pub(super) fn fits(c: &mut Collector<'_>, s: &Schedule, spans: &Spans) {
     }
     for (window, span) in s.windows.iter().zip(&spans.windows) {
         if window.at + window.lasts > s.duration {
-            let (name, over) = (&window.name, humantime::format_duration(window.at + window.lasts));
+            let (name, over) = (
+                &window.name,
+                humantime::format_duration(window.at + window.lasts),
+            );
             let message = format!("`{name}` ends at {over}, but the load ends at {end}");
             c.error(span.clone(), message);
         }

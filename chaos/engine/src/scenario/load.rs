@@ -43,6 +43,10 @@ pub(super) struct Load {
     pub(super) warm_up: Duration,
     pub(super) duration: Duration,
     pub(super) streams: Vec<Stream>,
+    /// What the streams are called, those with a mistake elsewhere too.
+    pub(super) names: Vec<String>,
+    /// Whether every stream could be read.
+    pub(super) sound: bool,
 }
 
 pub(super) fn read(c: &mut Collector<'_>, mut t: Table<'_, '_>) -> Option<Load> {
@@ -53,19 +57,19 @@ pub(super) fn read(c: &mut Collector<'_>, mut t: Table<'_, '_>) -> Option<Load> 
     if tables.is_empty() {
         c.error(t.span(), "[load] needs at least one [[load.stream]]");
     }
-    let mut streams: Vec<Stream> = Vec::new();
+    let (mut names, mut streams, declared) = (Vec::new(), Vec::new(), tables.len());
     for mut s in tables {
-        let name = name(c, &mut s, &streams);
-        if let Some(stream) = stream(c, s).filter(|_| name.is_ok()) {
-            streams.push(stream);
-        }
+        let named = name(c, &mut s, &mut names);
+        streams.extend(stream(c, s).filter(|_| named));
     }
     t.finish(c);
     let warm_up = warm_up.map_or(Duration::from_secs(3), |w| w.value);
     Some(Load {
         warm_up,
         duration: duration?.value,
+        sound: streams.len() == declared,
         streams,
+        names,
     })
 }
 
@@ -76,28 +80,32 @@ pub(super) fn warm_up_long_enough(c: &mut Collector<'_>, warm_up: Option<&At<Dur
     }
 }
 
-/// What a stream is called: it selects in checks, so it must be told from what else
-/// does.
-fn name(c: &mut Collector<'_>, t: &mut Table<'_, '_>, earlier: &[Stream]) -> Result<(), ()> {
+/// Whether a stream's name, if it has one, can be had: it selects in checks, so it must
+/// be told from what else does.
+fn name(c: &mut Collector<'_>, t: &mut Table<'_, '_>, earlier: &mut Vec<String>) -> bool {
     let Some(name) = t.text(c, "name") else {
-        return if t.has("name") { Err(()) } else { Ok(()) };
+        return !t.has("name");
     };
     let is = &*name.value;
     let taken = if Op::from_str(is).is_ok() {
-        "an operation"
+        Some("an operation")
     } else if Priority::from_str(is).is_ok() {
-        "a priority"
+        Some("a priority")
     } else if LINKS.contains(&is) || SLOTS.iter().any(|(slot, _)| *slot == is) {
-        "a link"
+        Some("a link")
     } else if is == "refused" {
-        "a selector of the checks"
-    } else if earlier.iter().any(|s| s.name.as_deref() == Some(is)) {
-        "another stream"
+        Some("a selector of the checks")
+    } else if earlier.iter().any(|other| other == is) {
+        Some("another stream")
     } else {
-        return Ok(());
+        None
     };
-    c.error(name.span.clone(), format!("`{is}` is the name of {taken} already"));
-    Err(())
+    if let Some(taken) = taken {
+        let message = format!("`{is}` is the name of {taken} already");
+        c.error(name.span.clone(), message);
+    }
+    earlier.push(name.value);
+    taken.is_none()
 }
 
 fn stream(c: &mut Collector<'_>, mut t: Table<'_, '_>) -> Option<Stream> {
@@ -112,8 +120,12 @@ fn stream(c: &mut Collector<'_>, mut t: Table<'_, '_>) -> Option<Stream> {
         sound = false;
     }
     sound &= t.raw("rate").is_none_or(|v| rate(c, v));
-    sound &= t.raw("arrivals").is_none_or(|v| parsed::<loadtest::Arrivals>(c, v).is_some());
-    sound &= t.raw("priority").is_none_or(|v| parsed::<Priority>(c, v).is_some());
+    sound &= t
+        .raw("arrivals")
+        .is_none_or(|v| parsed::<loadtest::Arrivals>(c, v).is_some());
+    sound &= t
+        .raw("priority")
+        .is_none_or(|v| parsed::<Priority>(c, v).is_some());
     for key in ["customers", "think"] {
         t.raw(key);
     }
@@ -134,7 +146,9 @@ fn rate(c: &mut Collector<'_>, value: &Spanned<DeValue<'_>>) -> bool {
         Some(_) => "`rate` must be above zero".to_owned(),
         None => {
             let found = article(value.get_ref().type_str());
-            format!("`rate` must be a number, not {found}; or a profile such as {{ from = 20, to = 100 }}")
+            format!(
+                "`rate` must be a number, not {found}; or a profile such as {{ from = 20, to = 100 }}"
+            )
         }
     };
     c.error(value.span(), message);
@@ -158,7 +172,9 @@ fn whole(
     match valid {
         Ok(stream) => Some(stream),
         Err(why) => {
-            let at = why.split_once(": ").and_then(|(field, _)| place(table, field));
+            let at = why
+                .split_once(": ")
+                .and_then(|(field, _)| place(table, field));
             c.error(at.unwrap_or(span), why);
             None
         }
@@ -201,7 +217,11 @@ pub(super) fn quick(c: &mut Collector<'_>, streams: &mut [Stream], t: &Table<'_,
             c.error(value.span(), "write { rate = 10 }");
             continue;
         };
-        if let Some(changed) = changed(c, &streams[i], Table::new(table, value.span(), "[quick.stream]")) {
+        if let Some(changed) = changed(
+            c,
+            &streams[i],
+            Table::new(table, value.span(), "[quick.stream]"),
+        ) {
             streams[i] = changed;
         }
     }
@@ -229,7 +249,11 @@ pub(super) fn stream_name(stream: &Stream, place: usize) -> String {
 }
 
 /// `[fixtures]`, or what `[quick.fixtures]` changes of it.
-pub(super) fn fixtures(c: &mut Collector<'_>, t: Option<Table<'_, '_>>, usual: Fixtures) -> Fixtures {
+pub(super) fn fixtures(
+    c: &mut Collector<'_>,
+    t: Option<Table<'_, '_>>,
+    usual: Fixtures,
+) -> Fixtures {
     let Some(mut t) = t else { return usual };
     let mut bounded = |key, usual: u64, most: i64| {
         let Some(n) = t.integer(c, key) else {

@@ -129,10 +129,7 @@ impl<'a, 'i> Table<'a, 'i> {
         if v.value > 0.0 && v.value <= 1.0 {
             return Some(v);
         }
-        c.error(
-            v.span,
-            format!("`{key}` is a share: above 0 and at most 1"),
-        );
+        c.error(v.span, format!("`{key}` is a share: above 0 and at most 1"));
         None
     }
 
@@ -147,7 +144,10 @@ impl<'a, 'i> Table<'a, 'i> {
             None => {
                 c.error(
                     v.span,
-                    format!("`{key}` must be a whole number above zero, at most {}", u32::MAX),
+                    format!(
+                        "`{key}` must be a whole number above zero, at most {}",
+                        u32::MAX
+                    ),
                 );
                 None
             }
@@ -183,7 +183,10 @@ impl<'a, 'i> Table<'a, 'i> {
             }
             None => {
                 let found = article(value.get_ref().type_str());
-                c.error(value.span(), format!("`{key}` must be an array, not {found}"));
+                c.error(
+                    value.span(),
+                    format!("`{key}` must be an array, not {found}"),
+                );
                 Vec::new()
             }
         }

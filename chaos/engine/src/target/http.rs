@@ -48,10 +48,7 @@ pub(crate) async fn send_if_there(
     }
 }
 
-async fn answer(
-    what: &str,
-    request: RequestBuilder,
-) -> Result<(StatusCode, Bytes), EngineError> {
+async fn answer(what: &str, request: RequestBuilder) -> Result<(StatusCode, Bytes), EngineError> {
     let failed = |e: reqwest::Error| EngineError::http(what, innermost(&e));
     let answer = request.timeout(PATIENCE).send().await.map_err(failed)?;
     let status = answer.status();

@@ -142,10 +142,13 @@ impl Target {
     /// [`EngineError::Missing`].
     pub fn control_of(&self, part: &str) -> Result<&Url, EngineError> {
         let mut of_part = self.control.iter().filter(|(name, _)| same(name, part));
-        of_part.next().map(|(_, url)| url).ok_or_else(|| EngineError::Missing {
-            what: "control API",
-            part: part.to_owned(),
-        })
+        of_part
+            .next()
+            .map(|(_, url)| url)
+            .ok_or_else(|| EngineError::Missing {
+                what: "control API",
+                part: part.to_owned(),
+            })
     }
 }
 

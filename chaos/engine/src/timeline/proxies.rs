@@ -47,7 +47,11 @@ impl ProxyInjector {
             Some(named) => named.iter().filter(there).map(String::as_str).collect(),
             None => {
                 let serves = |name: &&String| same(name, link);
-                self.names.iter().filter(serves).map(String::as_str).collect()
+                self.names
+                    .iter()
+                    .filter(serves)
+                    .map(String::as_str)
+                    .collect()
             }
         };
         if found.is_empty() {

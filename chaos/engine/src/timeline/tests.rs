@@ -44,7 +44,10 @@ impl Notes {
 
     fn told(&self, of: &str) -> Vec<String> {
         let log = self.log.lock();
-        log.iter().filter(|line| line.contains(of)).cloned().collect()
+        log.iter()
+            .filter(|line| line.contains(of))
+            .cloned()
+            .collect()
     }
 }
 
@@ -65,7 +68,11 @@ impl Injector for Notes {
 
     async fn renew(&self, order: Order<'_>) -> Result<(), EngineError> {
         self.note(&format!("renew {}", order.name));
-        if self.loses_leases { Err(failed()) } else { Ok(()) }
+        if self.loses_leases {
+            Err(failed())
+        } else {
+            Ok(())
+        }
     }
 
     async fn clear(&self, order: Order<'_>) -> Result<Count, EngineError> {
@@ -153,7 +160,10 @@ async fn faults_come_and_go_at_their_times_and_are_renewed_in_between() {
             "22000 clear long",
         ]
     );
-    assert_eq!((acted(&steps, "long"), acted(&steps, "short")), (Some(3), Some(3)));
+    assert_eq!(
+        (acted(&steps, "long"), acted(&steps, "short")),
+        (Some(3), Some(3))
+    );
     let kinds = |name: &str| -> Vec<&'static str> {
         steps
             .iter()
@@ -240,7 +250,12 @@ async fn an_injection_that_fails_is_cleared_and_ends_the_others() {
     assert!(played.unwrap_err().to_string().contains("as it was told"));
     assert_eq!(
         notes.log.into_inner(),
-        ["1000 inject good", "4000 inject bad", "4000 clear bad", "4000 clear good"]
+        [
+            "1000 inject good",
+            "4000 inject bad",
+            "4000 clear bad",
+            "4000 clear good"
+        ]
     );
 }
 
@@ -265,7 +280,10 @@ async fn a_lease_that_can_not_be_renewed_ends_the_run_before_it_is_over() {
     notes.loses_leases = true;
     let (played, _) = played(&notes, vec![fault("a", 0, 50)], CancellationToken::new()).await;
     assert!(played.is_err());
-    assert_eq!(notes.told("renew"), ["5000 renew a", "10000 renew a", "15000 renew a"]);
+    assert_eq!(
+        notes.told("renew"),
+        ["5000 renew a", "10000 renew a", "15000 renew a"]
+    );
     assert_eq!(notes.told("clear"), ["15000 clear a"]);
 }
 

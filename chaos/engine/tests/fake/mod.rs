@@ -4,7 +4,6 @@
     clippy::unwrap_used,
     reason = "a test stops where something is not as it should be"
 )]
-
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::collections::{BTreeMap, HashMap};
@@ -375,10 +374,7 @@ fn slots(names: &'static [&'static str]) -> Router<Shared> {
     let answer = json!({ "slots": all });
     Router::new()
         .route("/lab/policies", get(move || async move { Json(answer) }))
-        .route(
-            "/lab/policies/{slot}",
-            put(put_aside),
-        )
+        .route("/lab/policies/{slot}", put(put_aside))
 }
 
 async fn put_aside(
