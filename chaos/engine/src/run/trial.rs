@@ -110,7 +110,7 @@ impl Trial<'_> {
         if self.cancel.is_cancelled() {
             return Ok(Outcome::Cancelled);
         }
-        let loaded = self.load(start, catalogue.as_ref()).await;
+        let loaded = Box::pin(self.load(start, catalogue.as_ref())).await;
         // Nothing of this trial may reach the next one.
         self.rig.clean().await?;
         let loaded = loaded?;

@@ -114,7 +114,8 @@ fn link_known(
     let into = base
         .strip_prefix("*-")
         .is_some_and(|s| known::SERVICES.contains(&s));
-    if per_request && into {
+    // With a mistake in the action nobody knows; one telling is enough.
+    if into && (per_request || action.is_none()) {
         return Some(link);
     }
     if !LINKS.contains(&base) && !places.links.iter().any(|l| l == base) {

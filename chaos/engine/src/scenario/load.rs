@@ -43,6 +43,10 @@ pub(super) struct Load {
     pub(super) warm_up: Duration,
     pub(super) duration: Duration,
     pub(super) streams: Vec<Stream>,
+    /// What the streams are called, those with a mistake elsewhere too.
+    pub(super) names: Vec<String>,
+    /// Whether every stream could be read.
+    pub(super) sound: bool,
 }
 
 pub(super) fn read(c: &mut Collector<'_>, mut t: Table<'_, '_>) -> Option<Load> {
@@ -53,19 +57,19 @@ pub(super) fn read(c: &mut Collector<'_>, mut t: Table<'_, '_>) -> Option<Load> 
     if tables.is_empty() {
         c.error(t.span(), "[load] needs at least one [[load.stream]]");
     }
-    let mut streams: Vec<Stream> = Vec::new();
+    let (mut names, mut streams, declared) = (Vec::new(), Vec::new(), tables.len());
     for mut s in tables {
-        let name = name(c, &mut s, &streams);
-        if let Some(stream) = stream(c, s).filter(|_| name.is_ok()) {
-            streams.push(stream);
-        }
+        let named = name(c, &mut s, &mut names);
+        streams.extend(stream(c, s).filter(|_| named));
     }
     t.finish(c);
     let warm_up = warm_up.map_or(Duration::from_secs(3), |w| w.value);
     Some(Load {
         warm_up,
         duration: duration?.value,
+        sound: streams.len() == declared,
         streams,
+        names,
     })
 }
 
@@ -76,31 +80,32 @@ pub(super) fn warm_up_long_enough(c: &mut Collector<'_>, warm_up: Option<&At<Dur
     }
 }
 
-/// What a stream is called: it selects in checks, so it must be told from what else
-/// does.
-fn name(c: &mut Collector<'_>, t: &mut Table<'_, '_>, earlier: &[Stream]) -> Result<(), ()> {
+/// Whether a stream's name, if it has one, can be had: it selects in checks, so it must
+/// be told from what else does.
+fn name(c: &mut Collector<'_>, t: &mut Table<'_, '_>, earlier: &mut Vec<String>) -> bool {
     let Some(name) = t.text(c, "name") else {
-        return if t.has("name") { Err(()) } else { Ok(()) };
+        return !t.has("name");
     };
     let is = &*name.value;
     let taken = if Op::from_str(is).is_ok() {
-        "an operation"
+        Some("an operation")
     } else if Priority::from_str(is).is_ok() {
-        "a priority"
+        Some("a priority")
     } else if LINKS.contains(&is) || SLOTS.iter().any(|(slot, _)| *slot == is) {
-        "a link"
+        Some("a link")
     } else if is == "refused" {
-        "a selector of the checks"
-    } else if earlier.iter().any(|s| s.name.as_deref() == Some(is)) {
-        "another stream"
+        Some("a selector of the checks")
+    } else if earlier.iter().any(|other| other == is) {
+        Some("another stream")
     } else {
-        return Ok(());
+        None
     };
-    c.error(
-        name.span.clone(),
-        format!("`{is}` is the name of {taken} already"),
-    );
-    Err(())
+    if let Some(taken) = taken {
+        let message = format!("`{is}` is the name of {taken} already");
+        c.error(name.span.clone(), message);
+    }
+    earlier.push(name.value);
+    taken.is_none()
 }
 
 fn stream(c: &mut Collector<'_>, mut t: Table<'_, '_>) -> Option<Stream> {

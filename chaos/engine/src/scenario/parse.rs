@@ -75,13 +75,14 @@ fn read(c: &mut Collector<'_>, document: &Spanned<DeTable<'_>>) -> Option<Scenar
         .need_table(c, "arms")
         .map(|t| arms::read(c, &t))
         .unwrap_or_default();
-    let streams = load.iter().flat_map(|l| &l.streams);
+    let streams = load.iter().flat_map(|l| &l.names).cloned().collect();
+    let sound = load.as_ref().is_some_and(|l| l.sound);
     let names = checks::Names {
         arms: arms.iter().map(|a| a.name.clone()).collect(),
         faults: line.names.clone(),
         conditions: line.met.clone(),
         windows: line.windows.iter().map(|w| w.value.name.clone()).collect(),
-        streams: streams.filter_map(|s| s.name.clone()).collect(),
+        streams,
     };
     let checks = read_checks(c, &mut root, &names);
     let spans = Spans {
@@ -100,7 +101,7 @@ fn read(c: &mut Collector<'_>, document: &Spanned<DeTable<'_>>) -> Option<Scenar
         windows: values(line.windows),
     });
     let quick = match (&full, root.table(c, "quick")) {
-        (Some(full), Some(t)) => Some(quick::read(c, full, &faults, t)),
+        (Some(full), Some(t)) => Some(quick::read(c, full, (&faults, sound), t)),
         _ => None,
     };
     if let Some(full) = &full {

@@ -13,11 +13,12 @@ use super::read::Table;
 use super::{Fault, Schedule, Window};
 use crate::diagnostics::Collector;
 
-/// `faults` has those with a mistake elsewhere too, which need no second telling.
+/// `faults` has those with a mistake elsewhere too, which need no second telling; with a
+/// mistake in the streams (they aren't `sound`) nothing can be said of changes to them.
 pub(super) fn read(
     c: &mut Collector<'_>,
     full: &Schedule,
-    faults: &[(String, String)],
+    (faults, sound): (&[(String, String)], bool),
     mut t: Table<'_, '_>,
 ) -> Schedule {
     let mut s = full.clone();
@@ -30,7 +31,7 @@ pub(super) fn read(
     if let Some(d) = warm_up {
         s.warm_up = d.value;
     }
-    if let Some(streams) = t.table(c, "stream") {
+    if let Some(streams) = t.table(c, "stream").filter(|_| sound) {
         load::quick(c, &mut s.streams, &streams);
     }
     let fixtures = t.table(c, "fixtures");
