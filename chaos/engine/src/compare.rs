@@ -235,7 +235,11 @@ fn seeds(arm: &ArmResult) -> Vec<(u32, u64)> {
 /// The values of every figure, in the order of the repeats.
 fn values(arm: &ArmResult) -> BTreeMap<String, Vec<f64>> {
     let mut all: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for (name, x) in arm.repeats.iter().flat_map(|r| r.numbers()) {
+    for (name, x) in arm
+        .repeats
+        .iter()
+        .flat_map(crate::result::RepeatResult::numbers)
+    {
         all.entry(name).or_default().push(x);
     }
     all

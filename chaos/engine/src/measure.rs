@@ -22,6 +22,8 @@ use crate::runlog::{BreakerState, Entry, Facts, Flow, Header, Seen, Tenths, Tria
 pub struct Run {
     /// What was run.
     pub header: Header,
+    /// The links whose attempts somebody tells of; `None` for all.
+    pub tells: Option<Vec<String>>,
     /// Every trial, the void ones too, in order.
     pub trials: Vec<Trial>,
     /// Why it ended early, if it did.
@@ -146,6 +148,7 @@ impl Run {
         };
         let mut run = Self {
             header: (**header).clone(),
+            tells: None,
             trials: Vec::new(),
             stopped: None,
             complete: false,
@@ -159,6 +162,7 @@ impl Run {
     fn feed(&mut self, entry: &Entry) {
         match entry {
             Entry::Trial(start) => self.trials.push(Trial::new(start.clone())),
+            Entry::Tells { links } => self.tells = Some(links.clone()),
             Entry::End { stopped } => {
                 self.complete = true;
                 self.stopped.clone_from(stopped);

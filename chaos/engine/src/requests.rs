@@ -163,14 +163,17 @@ impl Writer {
 /// Reads a file, row by row.
 ///
 /// # Errors
-/// [`EngineError::Io`] if it can't be opened; a row that is none is an error of its own.
+/// [`EngineError::Io`] if it can't be opened or is no such file; a row that is none is an error of its own.
 pub fn read(
     path: &Path,
 ) -> Result<impl Iterator<Item = Result<Row, EngineError>> + use<>, EngineError> {
     let io = |e| EngineError::io(path, e);
     let file = BufReader::new(File::open(path).map_err(io)?);
     let decoder = zstd::Decoder::new(file).map_err(io)?;
-    let rows = csv::Reader::from_reader(decoder).into_deserialize();
+    let mut reader = csv::Reader::from_reader(decoder);
+    // Asked for here, since the rows would pass over an error in it.
+    reader.headers().map_err(|e| io(e.into()))?;
+    let rows = reader.into_deserialize();
     let path = path.to_owned();
     Ok(rows.map(move |row| row.map_err(|e| EngineError::io(&path, e.into()))))
 }

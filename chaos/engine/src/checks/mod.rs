@@ -7,45 +7,66 @@
 //!         | "approx" "(" side "," side "," "within" percent ")" [ when ]
 //! op      = ">=" | "<=" | ">" | "<" | "==" | "!="
 //! side    = term { "+" term }
-//! term    = factor { "*" factor }
+//! term    = factor { ( "*" | "/" ) factor }
 //! factor  = number | percent | duration | "reset" [ "(" arm ")" ] | metric | "(" side ")"
-//! metric  = name [ "(" arm [ "," limit ] [ "," selector ] ")" ]
+//!         | ( "max" | "min" ) "(" side { "," side } ")"
+//! metric  = name [ "(" arm [ "," limit ] [ "," selector ] ")" ] [ "@" part ]
 //! arm     = an arm's name | "*"                   every arm; all must hold
-//! when    = "before" fault | "during" fault | "while" "recovering" | "after" "recovery"
-//!         | "after" "fault" | "after" "clear"     (see opened_within, closed_within)
+//! part    = "before" | "during" | "recovering" | "after" | "whole" | fault | window
+//! when    = "before" fault | "during" fault | "during" window | "while" "recovering"
+//!         | "after" "recovery" | "after" "fault" | "after" "clear"
 //! fault   = "fault" | the name of a fault on the time line
+//! window  = the name of a [[window]]
 //! ```
 //!
-//! A metric without an arm means every arm. `reset` is the breaker reset of the
-//! check's arm on the faulted link (0 without a breaker). Durations are `50ms`,
-//! `2s`, `1m`; a share is `0.99` or `99%`. `approx(a, b, within 5%)` holds only if
-//! the whole interval of a/b lies inside 1 ± 5 %.
+//! A metric without an arm means every arm. One with a part of the run of its own
+//! (`p99(fast)@before`) is measured there, the others in the check's `when`, without one
+//! over the whole repeat. `reset` is the breaker reset of the check's arm on the faulted
+//! link (0 without a breaker). Durations are `50ms`, `2s`, `1m`; a share is `0.99` or
+//! `99%`. `approx(a, b, within 5%)` holds only if the whole interval of a/b lies inside
+//! 1 ± 5 %. `max(a, b)` is the greater of two sides; before an arm, `max(fast)`, it is the
+//! longest latency.
 //!
 //! | metric | is | selector |
 //! |---|---|---|
-//! | `requests`, `failed`, `rejected`, `degraded`, `unsuccessful` | counts; unsuccessful = failed + rejected | op, `refused`, link |
-//! | `success_rate` | (ok + degraded) / requests | op, `refused`, link |
-//! | `share_under(arm, 50ms)` | share of requests answered within the limit, load to answer | op, `refused`, link |
-//! | `p50`, `p90`, `p99`, `p999` | latency, load to answer; they need 20, 100, 1 000, 10 000 requests | op, `refused`, link |
-//! | `goodput` | ok + degraded a second | op, `refused`, link |
-//! | `calls`, `attempts`, `retries` | logical calls over a link, the attempts they made, those after the first | link |
+//! | `requests`, `failed`, `rejected`, `degraded`, `unsuccessful` | counts; unsuccessful = failed + rejected | requests or a link |
+//! | `success_rate` | (ok + degraded) / requests | requests or a link |
+//! | `share_under(arm, 50ms)` | share of requests answered within the limit, load to answer | requests or a link |
+//! | `p50`, `p90`, `p99`, `p999` | latency, load to answer; they need 20, 100, 1 000, 10 000 requests | requests or a link |
+//! | `max` | the longest latency | requests or a link |
+//! | `goodput` | ok + degraded a second | requests or a link |
+//! | `retry_after_share` | of unsuccessful requests, those told when to come back | requests |
+//! | `calls`, `attempts`, `retries`, `hedges` | logical calls over a link, the attempts they made, those after the first, second copies among these | link |
 //! | `amplification` | attempts / calls, refused calls included: what the link sees of what is wanted | link |
 //! | `attempts_per_call` | attempts / calls that made at least one | link |
-//! | `opens` | how often the breaker opened | link |
+//! | `first_wait_mean`, `first_wait_max` | waits before second attempts | link |
+//! | `second_wait_mean`, `second_wait_max` | waits before third attempts | link |
+//! | `shed` | requests turned away at doors | door, else all |
+//! | `wasted_work` | seconds of work for callers who had left | door or link, else all |
+//! | `in_flight` | the most requests under way at the end of any 100 ms | – |
+//! | `peak_requests` | the most requests sent in any 100 ms | – |
+//! | `peak_attempts` | the most attempts begun in any 100 ms | link |
+//! | `opens`, `transitions` | how often the breaker opened, and moved | link |
 //! | `opened_after_failures` | failed attempts in a row at the first opening, counted from the attempt events | link |
+//! | `opened_after_calls` | attempts from the fault's injection to the first opening | link |
 //! | `opened_within` | from the injection to the first opening (`after fault`) | link |
 //! | `closed_within` | from the clearing to the last closing (`after clear`) | link |
-//! | `recovery_s` | from the clearing to the first of three seconds at 99 % of `before`'s success | – |
+//! | `attempts_while_open` | attempts begun while it was open | link |
+//! | `trials_at_once` | the most attempts begun in one half-open stretch | link |
+//! | `recovery_s` | from the clearing to the first of three seconds at 99 % of `before`'s success | requests |
+//! | `acted` | what the injectors counted | fault or condition, else all |
 //! | `lost_orders`, `duplicate_orders`, `oversold` | facts, counted after the repeat | – |
 //!
-//! Selectors: an operation (`browse`, `order`, …) takes its requests; `refused`
-//! takes requests whose call on the faulted link was refused at its first attempt;
-//! a link takes the calls over it instead of requests. Link metrics without a link
-//! mean the faulted one.
+//! Selectors of requests: an operation (`browse`, `order`, …), a stream's name, a priority
+//! (`critical-plus`, …), or `refused`, the requests whose call on the faulted link was
+//! refused at its first attempt. A link (`order-product`, `load` for the load's own policy,
+//! `product.server` for a door) takes the calls over it instead of requests. Link metrics
+//! without a link mean the faulted one.
 //!
 //! Counts compared with `==` or `!=`, outcome counts and facts are decided on
-//! every repeat; all else by interval (see [`crate::stats`]). A breaker that never
-//! opened opened after infinitely long, so `opened_within(x) <= 2s` fails; one that
+//! every repeat, and so are extremes (`max`, peaks, longest waits) unless arms are compared
+//! over three repeats or more; all else by interval (see [`crate::stats`]). A breaker that
+//! never opened opened after infinitely long, so `opened_within(x) <= 2s` fails; one that
 //! stayed open never closed. Without data (no request in the phase, no fault
 //! injected) a check is inconclusive.
 //!
@@ -64,6 +85,7 @@ pub(crate) mod precondition;
 #[cfg(test)]
 mod tests;
 mod units;
+pub(crate) mod untold;
 
 pub use eval::evaluate;
 pub(crate) use metric::percentile_needs;

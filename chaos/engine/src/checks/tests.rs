@@ -201,7 +201,7 @@ fn mistakes_are_marked_where_they_stand() {
             None,
         ),
         (
-            "opens(fast) == 1 during outage",
+            "closed_within(fast) <= 2s during outage",
             "during outage",
             "of the whole repeat",
             None,
@@ -209,7 +209,7 @@ fn mistakes_are_marked_where_they_stand() {
         (
             "failed(fast) == 0 after fault",
             "fault",
-            "opened_within only",
+            "goes with opened_within",
             None,
         ),
         (
@@ -218,6 +218,52 @@ fn mistakes_are_marked_where_they_stand() {
             "closed_within",
             None,
         ),
+        (
+            "acted(fast)@during >= 1",
+            "acted(fast)@during >= 1",
+            "of the whole repeat",
+            None,
+        ),
+        (
+            "p99(fast)@befor <= 1s",
+            "befor",
+            "unknown part of the run",
+            Some("before"),
+        ),
+        ("p99(fast)@5 <= 1s", "5", "expected a part of the run", None),
+        (
+            "p99(fast, shopers) <= 1s",
+            "shopers",
+            "unknown selector",
+            Some("shoppers"),
+        ),
+        (
+            "shed(fast, order-produkt) == 0",
+            "order-produkt",
+            "unknown link",
+            Some("order-product"),
+        ),
+        (
+            "in_flight(fast, order) <= 9",
+            "order",
+            "takes an arm and nothing else",
+            None,
+        ),
+        (
+            "acted(fast, outrage) >= 1",
+            "outrage",
+            "unknown fault",
+            Some("outage"),
+        ),
+        (
+            "failed(fast) == 0 before five-times",
+            "five-times",
+            "is a window and no fault",
+            None,
+        ),
+        ("max(1s, 5) <= max(fast)", "5", "must be a duration", None),
+        ("1 / p99(fast) <= 1", "1 / p99(fast)", "neither", None),
+        ("max(5) <= 1", ")", "expected `,`", None),
         ("failed(fast)", "", "expected a comparison", None),
         ("failed(fast == 0", "==", "expected `)`", None),
         ("failed() == 0", ")", "expected an arm", None),
@@ -258,6 +304,100 @@ fn without_a_fault_nothing_can_be_about_one() {
     assert!(said("opens == 0").contains("needs a link"));
     assert!(parse("opens(*, order-product) == 0", &steady).is_ok());
     assert!(parse("failed(shop) == 0", &steady).is_ok());
+}
+
+#[test]
+fn a_metric_may_have_a_part_of_the_run_of_its_own() {
+    let p = good("p99(fast) <= max(2 * p99(fast)@before, p99(fast)@before + 20ms) during outage");
+    let (left, _, right) = compare(&p);
+    assert_eq!(left.measured()[0].window, None);
+    assert_eq!(p.window, Window::DuringFault("outage".to_owned()));
+    let own: Vec<_> = right.measured().iter().map(|m| m.window.clone()).collect();
+    assert_eq!(own, [Some(Window::Before), Some(Window::Before)]);
+    assert!(matches!(right, Expr::Both(Operation::Max, ..)));
+    for (text, want) in [
+        ("five-times", Window::DuringFault("five-times".to_owned())),
+        ("outage", Window::DuringFault("outage".to_owned())),
+        ("whole", Window::Whole),
+        ("during", Window::During),
+        ("recovering", Window::Recovering),
+        ("after", Window::After),
+    ] {
+        let p = good(&format!(
+            "goodput(fast)@{text} >= 0.8 * goodput(fast)@before"
+        ));
+        assert_eq!(compare(&p).0.measured()[0].window, Some(want));
+    }
+}
+
+#[test]
+fn max_is_a_metric_before_an_arm_and_a_choice_otherwise() {
+    let metric = |text: &str| match compare(&good(text)).0 {
+        Expr::Measured(m) => m.metric == Metric::Max,
+        _ => false,
+    };
+    assert!(metric("max(fast) <= 2s"));
+    assert!(metric("max(*, order) <= 2s"));
+    assert!(metric("max <= 2s"));
+    assert!(!metric("max(failed(fast), 3) <= 4"));
+    assert!(!metric("max(failed, rejected) <= 4"));
+    assert!(!metric("min(p50(fast), 3s, p90(fast)) <= 4s"));
+    assert_eq!(Operation::Max.apply(1.0, 2.0), 2.0);
+    assert_eq!(Operation::Min.apply(1.0, 2.0), 1.0);
+    assert_eq!(Operation::Div.apply(1.0, 2.0), 0.5);
+    let p = good("goodput(fast) / goodput(none) >= 0.8");
+    assert_eq!(Operation::Div.words("a", "b"), "a / b");
+    assert!(matches!(compare(&p).0, Expr::Both(Operation::Div, ..)));
+}
+
+#[test]
+fn streams_priorities_doors_and_the_load_are_selectors() {
+    for (text, want) in [
+        (
+            "p99(fast, shoppers) < 1s",
+            Selector::Stream("shoppers".to_owned()),
+        ),
+        (
+            "success_rate(fast, critical-plus) >= 99%",
+            Selector::Priority("critical-plus".to_owned()),
+        ),
+        ("recovery_s(fast, order) < 9s", Selector::Op(Op::Order)),
+        (
+            "shed(fast, product.server) > 0",
+            Selector::Link("product.server".to_owned()),
+        ),
+        ("shed(fast) > 0", Selector::AnyLink),
+        ("wasted_work(fast) < 1s", Selector::AnyLink),
+        (
+            "peak_attempts(fast, load) < 9",
+            Selector::Link("load".to_owned()),
+        ),
+        (
+            "acted(fast, outage) > 0",
+            Selector::Fault("outage".to_owned()),
+        ),
+    ] {
+        assert_eq!(
+            compare(&good(text)).0.measured()[0].selector,
+            want,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_condition_names_the_link_where_no_fault_does() {
+    let names = Names {
+        arms: vec!["a".to_owned()],
+        conditions: vec![("capacity".to_owned(), "gateway-product".to_owned())],
+        windows: vec!["five-times".to_owned()],
+        ..Names::default()
+    };
+    let p = parse("attempts(a) >= 1 during five-times", &names).unwrap();
+    let link = Selector::Link("gateway-product".to_owned());
+    assert_eq!(compare(&p).0.measured()[0].selector, link);
+    assert!(parse("acted(a, capacity) >= 1", &names).is_ok());
+    assert!(parse("goodput(a)@during >= 1", &names).is_err());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use loadtest::Op;
 use super::{Tally, Trial, Waited};
 use crate::checks::{Selector, Window};
 use crate::latency::Latency;
-use crate::runlog::{Cell, LinkCell, LinkCounts, Outcomes, Phase};
+use crate::runlog::{Cell, LinkCell, LinkCounts, Outcomes, Phase, Waits};
 
 /// Requests of one kind.
 #[derive(Clone, Debug)]
@@ -73,13 +73,13 @@ impl CellData {
 
 impl LinkData {
     pub(super) fn of(cell: &LinkCell) -> Self {
-        let waited = |(attempt, w): (&u32, &crate::runlog::Waits)| {
+        let waited = |w: &Waits| {
             let waited = Waited {
                 n: w.n,
                 sum_us: w.sum_us,
                 max_us: w.max_us,
             };
-            (*attempt, waited)
+            (w.attempt, waited)
         };
         Self {
             link: cell.link.clone(),

@@ -242,14 +242,12 @@ fn cell(((phase, faults, op, refused, stream, priority), r): (CellKey, Requests)
 }
 
 fn link_cell(((link, phase, faults), c): (LinkKey, Calls)) -> LinkCell {
-    let waits = |(attempt, r): (u32, Recorder)| {
-        let waits = Waits {
-            n: r.len(),
-            sum_us: r.sum_us(),
-            max_us: r.max_us(),
-            hdr: r.to_base64(),
-        };
-        (attempt, waits)
+    let waits = |(attempt, r): (u32, Recorder)| Waits {
+        attempt,
+        n: r.len(),
+        sum_us: r.sum_us(),
+        max_us: r.max_us(),
+        hdr: r.to_base64(),
     };
     LinkCell {
         link,

@@ -3,15 +3,16 @@ use std::collections::BTreeMap;
 use loadtest::Op;
 
 use super::*;
+use crate::event::{CallRef, Event, Kind};
 use crate::measure::Run;
 use crate::runlog::{BreakerState, Environment, Header, LinkCounts, SCHEMA_VERSION, TrialStart};
 
-const S: u64 = 1_000_000_000;
-const MS: u64 = 1_000_000;
+pub(super) const S: u64 = 1_000_000_000;
+pub(super) const MS: u64 = 1_000_000;
 /// Second 0 of the tests, far from zero as a real clock is.
-const T0: u64 = 1_000 * S;
+pub(super) const T0: u64 = 1_000 * S;
 
-fn spec() -> TrialSpec {
+pub(super) fn spec() -> TrialSpec {
     TrialSpec {
         trial: 0,
         t0_ns: T0,
@@ -22,7 +23,7 @@ fn spec() -> TrialSpec {
     }
 }
 
-fn record(id: &str, op: Op, scheduled: u64, took: u64, outcome: Outcome) -> Record {
+pub(super) fn record(id: &str, op: Op, scheduled: u64, took: u64, outcome: Outcome) -> Record {
     let scheduled_ns = T0 + scheduled;
     Record {
         index: 0,
@@ -48,7 +49,7 @@ fn record(id: &str, op: Op, scheduled: u64, took: u64, outcome: Outcome) -> Reco
     }
 }
 
-fn call(id: &str) -> CallRef {
+pub(super) fn call(id: &str) -> CallRef {
     CallRef {
         link: "order-product".to_owned(),
         method: "GetProducts".to_owned(),
@@ -56,7 +57,7 @@ fn call(id: &str) -> CallRef {
     }
 }
 
-fn told(t: u64, kind: Kind) -> Told {
+pub(super) fn told(t: u64, kind: Kind) -> Told {
     Told::Event(Event {
         seq: 1,
         t_ns: T0 + t,
@@ -65,7 +66,13 @@ fn told(t: u64, kind: Kind) -> Told {
     })
 }
 
-fn attempt(id: &str, number: u32, started: u64, ended: u64, failure: Option<&str>) -> Told {
+pub(super) fn attempt(
+    id: &str,
+    number: u32,
+    started: u64,
+    ended: u64,
+    failure: Option<&str>,
+) -> Told {
     let kind = Kind::Attempt {
         call: call(id),
         attempt: number,
@@ -77,7 +84,7 @@ fn attempt(id: &str, number: u32, started: u64, ended: u64, failure: Option<&str
     told(ended, kind)
 }
 
-fn called(id: &str, attempts: u32, started: u64, ended: u64, outcome: &str) -> Told {
+pub(super) fn called(id: &str, attempts: u32, started: u64, ended: u64, outcome: &str) -> Told {
     let outcome = outcome.to_owned();
     told(
         ended,
@@ -90,7 +97,7 @@ fn called(id: &str, attempts: u32, started: u64, ended: u64, outcome: &str) -> T
     )
 }
 
-fn breaker(t: u64, from: BreakerState, to: BreakerState) -> Told {
+pub(super) fn breaker(t: u64, from: BreakerState, to: BreakerState) -> Told {
     told(
         t,
         Kind::Breaker {
@@ -101,7 +108,7 @@ fn breaker(t: u64, from: BreakerState, to: BreakerState) -> Told {
     )
 }
 
-fn frames(entries: &[Entry]) -> Vec<&crate::runlog::Frame> {
+pub(super) fn frames(entries: &[Entry]) -> Vec<&crate::runlog::Frame> {
     let frame = |e: &'_ Entry| matches!(e, Entry::Frame(_));
     entries
         .iter()
@@ -126,7 +133,7 @@ fn phases(entries: &[Entry]) -> Vec<(i64, Phase, u64)> {
 }
 
 /// A fault from 10 s to 20 s, each step taking 20 ms.
-fn outage(r: &mut Reducer) {
+pub(super) fn outage(r: &mut Reducer) {
     r.inject_begins("outage", T0 + 10 * S);
     r.inject_done("outage", T0 + 10 * S, T0 + 10 * S + 20 * MS);
     r.cleared("outage", T0 + 20 * S - 20 * MS, T0 + 20 * S);
@@ -551,7 +558,7 @@ fn totals_do_not_depend_on_when_events_arrive() {
     assert_eq!(totals(900 * MS), at_once);
 }
 
-fn header() -> Header {
+pub(super) fn header() -> Header {
     Header {
         schema_version: SCHEMA_VERSION,
         scenario: "s".to_owned(),
@@ -572,7 +579,7 @@ fn header() -> Header {
     }
 }
 
-fn start() -> TrialStart {
+pub(super) fn start() -> TrialStart {
     TrialStart {
         trial: 0,
         arm: "a".to_owned(),

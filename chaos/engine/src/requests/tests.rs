@@ -162,6 +162,15 @@ fn a_file_that_is_none_is_an_error_and_not_an_end() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE);
     std::fs::write(&path, b"trial,arm\n0,fast\n").unwrap();
+    assert!(read(&path).is_err());
+    // One that was cut off.
+    let (_, whole) = written(&Model {
+        quick: true,
+        repeats: 1,
+        ..Model::default()
+    });
+    let bytes = std::fs::read(whole.path().join(FILE)).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 100]).unwrap();
     assert!(read(&path).unwrap().any(|row| row.is_err()));
     assert!(read(&dir.path().join("missing")).is_err());
 }

@@ -129,6 +129,89 @@ fn a_fault_that_does_nothing_is_inconclusive() {
     );
 }
 
+/// A run with a condition, of which its injector counted so much.
+fn under_a_condition(acted: Option<u64>) -> RunResult {
+    let mut entries = Vec::new();
+    for entry in synthetic::run(&Model::default()) {
+        let began = match &entry {
+            Entry::Trial(start) => Some(start.trial),
+            _ => None,
+        };
+        entries.push(entry);
+        let Some(trial) = began else { continue };
+        entries.push(Entry::Condition {
+            trial,
+            name: "capacity".to_owned(),
+            link: "gateway-product".to_owned(),
+        });
+        entries.extend(acted.map(|acted| Entry::Acted {
+            trial,
+            fault: "capacity".to_owned(),
+            by: "l7".to_owned(),
+            matched: None,
+            acted,
+        }));
+    }
+    RunResult::from_entries(&entries).unwrap()
+}
+
+#[test]
+fn a_condition_needs_proof_too() {
+    for (acted, why) in [
+        (None, "no injector counts it"),
+        (Some(0), "its injector counted nothing"),
+    ] {
+        let r = under_a_condition(acted);
+        assert_eq!(r.verdict, Verdict::Inconclusive);
+        let want = format!(
+            "the condition `capacity` did not act on gateway-product in arm none, repeat 1, 2, 3: {why}"
+        );
+        assert_eq!(r.reasons[0], want);
+    }
+    let r = under_a_condition(Some(5));
+    assert_eq!(r.verdict, Verdict::Pass, "{:?}", r.reasons);
+    let total = &r.arms[0].repeats[0].total;
+    assert_eq!(total.faults["capacity"].acted, Some(5));
+    assert_eq!(total.fault.acted, Some(5));
+    assert!(total.faults["outage"].acted.is_none() && total.faults["outage"].seen > 0);
+}
+
+/// The same but for the last digit of a number, which reading may round.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|w| same(v, w)))
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(v, w)| same(v, w))
+        }
+        (Value::Number(a), Value::Number(b)) => {
+            let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
+            (a - b).abs() <= 1e-12 * a.abs().max(b.abs())
+        }
+        _ => a == b,
+    }
+}
+
+#[test]
+fn the_result_can_be_read_back() {
+    let r = result(&Model::default());
+    let dir = tempfile::tempdir().unwrap();
+    let json = r.to_json().unwrap();
+    std::fs::write(dir.path().join("result.json"), &json).unwrap();
+    let again = RunResult::load(dir.path()).unwrap();
+    let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    assert!(same(&value(&again.to_json().unwrap()), &value(&json)));
+    let old = json.replacen("\"schema_version\": 1", "\"schema_version\": 99", 1);
+    std::fs::write(dir.path().join("result.json"), old).unwrap();
+    assert!(
+        RunResult::load(dir.path())
+            .unwrap_err()
+            .to_string()
+            .contains("version 99")
+    );
+}
+
 #[test]
 fn facts_are_decided_on_every_repeat() {
     let r = result(&Model {

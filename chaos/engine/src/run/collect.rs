@@ -137,7 +137,9 @@ impl<'a> Collector<'a> {
     fn told(&mut self, told: Told) -> Result<(), EngineError> {
         if let Told::Event(event) = &told {
             self.trial.files.decision(&self.start, self.t0_ns, event)?;
-            if let Kind::FaultExpired { fault } = &event.kind {
+            if let Kind::FaultExpired { fault } = &event.kind
+                && !self.trial.plan.stops_processes()
+            {
                 self.expired.get_or_insert_with(|| fault.clone());
             }
         }

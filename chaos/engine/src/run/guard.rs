@@ -23,10 +23,17 @@ pub(super) fn allowed(target: &Target, plan: &Plan, options: &Options) -> Result
             )));
         }
     }
-    match &target.load {
-        None => Ok(()),
-        Some(load) => below(&plan.schedule.streams, load.max_rate),
+    let Some(load) = &target.load else {
+        return Ok(());
+    };
+    let streams = &plan.schedule.streams;
+    let mut ops = streams.iter().flat_map(|stream| stream.mix.ops());
+    if let Some(op) = ops.find(|op| !load.requests.contains_key(op)) {
+        return Err(EngineError::NotAllowed(format!(
+            "the target has no request for `{op}`: describe it under [load.requests.{op}] in the target file"
+        )));
     }
+    below(streams, load.max_rate)
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -11,13 +11,15 @@ mod trial;
 
 use std::path::PathBuf;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::EngineError;
+use crate::junit;
 use crate::progress::{Progress, Update};
 use crate::result::RunResult;
 use crate::runlog::{Entry, Header, SCHEMA_VERSION};
-use crate::scenario::{Arm, Scenario};
+use crate::scenario::{Arm, Scenario, known};
 use crate::target::Target;
 use crate::usage;
 use files::Files;
@@ -63,11 +65,15 @@ pub async fn run(
     progress: &dyn Progress,
     cancel: CancellationToken,
 ) -> Result<RunResult, EngineError> {
+    let began = Instant::now();
     let plan = Plan::new(scenario, options)?;
     guard::allowed(target, &plan, options)?;
     let rig = Rig::new(target, &plan).await?;
     let files = Files::create(&options.out)?;
     files.log(&header(scenario, target, &plan))?;
+    if let Some(links) = tells(target, &plan) {
+        files.log(&Entry::Tells { links })?;
+    }
     progress.on(&plan.started(scenario));
 
     // From here on faults may be injected: whatever happens, they are cleared.
@@ -88,6 +94,8 @@ pub async fn run(
 
     let result = RunResult::from_dir(&options.out)?;
     write_result(&result, &options.out)?;
+    let junit = junit::render(&result, began.elapsed().as_secs_f64());
+    write(&options.out.join(junit::FILE), &junit)?;
     Ok(result)
 }
 
@@ -96,7 +104,19 @@ fn write_result(result: &RunResult, dir: &std::path::Path) -> Result<(), EngineE
     let json = result
         .to_json()
         .map_err(|e| EngineError::io(&path, std::io::Error::other(e)))?;
-    std::fs::write(&path, json + "\n").map_err(|e| EngineError::io(&path, e))
+    write(&path, &(json + "\n"))
+}
+
+fn write(path: &std::path::Path, text: &str) -> Result<(), EngineError> {
+    std::fs::write(path, text).map_err(|e| EngineError::io(path, e))
+}
+
+/// The links whose attempts somebody tells of; `None` when the parts tell of theirs.
+fn tells(target: &Target, plan: &Plan) -> Option<Vec<String>> {
+    let load = target.load.as_ref().filter(|_| target.control.is_empty())?;
+    let own = plan.arms.iter().any(|arm| arm.named.contains(known::LOAD));
+    let own = own.then(|| known::LOAD.to_owned());
+    Some(load.link.iter().cloned().chain(own).collect())
 }
 
 fn header(scenario: &Scenario, target: &Target, plan: &Plan) -> Entry {

@@ -6,7 +6,7 @@ use crate::checks::Check;
 use crate::diagnostics::closest;
 use crate::error::EngineError;
 use crate::progress::Update;
-use crate::scenario::{Action, Arm, Effect, RequestFault, Scenario, Schedule};
+use crate::scenario::{Action, Arm, Effect, Level, RequestFault, Scenario, Schedule};
 
 use super::Options;
 
@@ -70,6 +70,13 @@ impl Plan {
         };
         let s = &self.schedule;
         s.injected().any(|f| too_many(&f.action)) || s.in_force().any(|c| too_many(&c.action))
+    }
+
+    /// Whether a process is stopped, whose faults may run out meanwhile; they are put
+    /// on again when it is back.
+    pub(super) fn stops_processes(&self) -> bool {
+        let mut levels = self.schedule.injected().map(|f| f.action.level());
+        levels.any(|level| level == Level::Process)
     }
 
     /// Whether requests fail from the warm-up on, as the scenario wants it.

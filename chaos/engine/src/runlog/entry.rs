@@ -12,6 +12,11 @@ use super::Frame;
 pub enum Entry {
     /// The first line.
     Run(Box<Header>),
+    /// The links whose attempts somebody tells of, on a target where that isn't all.
+    Tells {
+        /// The links.
+        links: Vec<String>,
+    },
     /// A trial begins.
     Trial(TrialStart),
     /// A phase begins.

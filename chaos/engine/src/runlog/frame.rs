@@ -55,6 +55,8 @@ impl Flow {
 /// Waits before the attempts of one number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waits {
+    /// The number of the attempt that came after.
+    pub attempt: u32,
     /// How many.
     pub n: u64,
     /// All of them together.
@@ -149,8 +151,8 @@ pub struct LinkCell {
     pub hdr: String,
     /// Waits, by the number of the attempt that came after; of the first retries only
     /// ([`WAITS_KEPT`]).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub waits: BTreeMap<u32, Waits>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<Waits>,
 }
 
 /// Waits before later attempts than this one are not kept apart: a customer who tries until

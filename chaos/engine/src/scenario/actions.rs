@@ -129,6 +129,11 @@ fn link_known(
         c.error(link.span, message);
         return None;
     }
+    if !per_request && known::is_entry(base) {
+        let message = "no fault proxy stands between the load and the gateway; break this link per request, such as { fail = … }";
+        c.error(link.span, message);
+        return None;
+    }
     if !per_request && action.is_some() {
         wire(c, &link, base);
     }

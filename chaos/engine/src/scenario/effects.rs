@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::known::{self, GRPC_CODES, ROUTES, SERVICES};
+use super::known::{self, CALLERS, GRPC_CODES, OF_CACHES, ROUTES};
 use super::read::{At, Table, article, duration, number};
 use super::request::{Capacity, Dist, Effect, Fail, Of, RequestFault, Share, Status, Timed};
 use crate::diagnostics::Collector;
@@ -20,6 +20,9 @@ const OF_STORES: [&str; 4] = ["fail", "delay", "hang", "capacity"];
 /// The most that may wait for a capacity, if not said.
 const QUEUE: u32 = 10_000;
 
+/// The longest that a fault takes.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// Whether a table is an action of the fault layer.
 pub(super) fn any(table: &DeTable<'_>) -> bool {
     NAMES.iter().any(|name| table.get(*name).is_some())
@@ -31,13 +34,9 @@ pub(super) fn read(
     link: Option<&str>,
 ) -> Option<RequestFault> {
     let methods = t.texts(c, "methods");
-    methods
-        .iter()
-        .for_each(|method| method_known(c, method, link));
+    methods.iter().for_each(|method| method_known(c, method, link));
     let callers = t.texts(c, "callers");
-    callers
-        .iter()
-        .for_each(|caller| caller_known(c, caller, link));
+    callers.iter().for_each(|caller| caller_known(c, caller, link));
     let users = users(c, &mut t);
     let effect = effect(c, &mut t, link);
     t.finish(c);
@@ -59,16 +58,11 @@ fn effect(c: &mut Collector<'_>, t: &mut Table<'_, '_>, link: Option<&str>) -> O
         for name in NAMES {
             t.raw(name);
         }
-        c.error(
-            span,
-            format!("one action is enough: `{name}` or `{second}`"),
-        );
+        c.error(span, format!("one action is enough: `{name}` or `{second}`"));
         return None;
     }
     if link.is_some_and(known::is_store) && !OF_STORES.contains(&name) {
-        let message = format!(
-            "a cache or database can't `{name}`; it can fail, delay, hang and have a capacity"
-        );
+        let message = format!("a cache or database can't `{name}`; it can fail, delay, hang and have a capacity");
         c.error(t.span(), message);
     }
     let mut inner = t.table(c, name)?;
@@ -180,7 +174,7 @@ fn dist(c: &mut Collector<'_>, t: &mut Table<'_, '_>, key: &'static str) -> Opti
         return None;
     };
     let DeValue::Table(table) = value.get_ref() else {
-        let time = duration(c, value)?;
+        let time = bounded(c, value)?;
         if time.is_zero() {
             c.error(value.span(), format!("`{key}` must be above zero"));
         }
@@ -189,16 +183,27 @@ fn dist(c: &mut Collector<'_>, t: &mut Table<'_, '_>, key: &'static str) -> Opti
     let t = Table::new(table, value.span(), &format!("`{key}`"));
     let entries = t.entries();
     let [(name, numbers)] = entries.as_slice() else {
-        let message = format!(
-            "`{key}` is a duration or one of {{ uniform = [\"1ms\", \"2ms\"] }}, {{ normal = [mean, deviation] }} and {{ pareto = [scale, shape] }}"
-        );
+        let message = format!("`{key}` is a duration or one of {{ uniform = [\"1ms\", \"2ms\"] }}, {{ normal = [mean, deviation] }} and {{ pareto = [scale, shape] }}");
         c.error(value.span(), message);
         return None;
     };
     drawn(c, name, numbers)
 }
 
-fn drawn(c: &mut Collector<'_>, name: &At<String>, numbers: &Spanned<DeValue<'_>>) -> Option<Dist> {
+/// A time that the fault layer takes.
+fn bounded(c: &mut Collector<'_>, value: &Spanned<DeValue<'_>>) -> Option<Duration> {
+    let time = duration(c, value)?;
+    if time > LONGEST {
+        c.error(value.span(), "the fault layer takes at most 60s");
+    }
+    Some(time)
+}
+
+fn drawn(
+    c: &mut Collector<'_>,
+    name: &At<String>,
+    numbers: &Spanned<DeValue<'_>>,
+) -> Option<Dist> {
     if !["uniform", "normal", "pareto"].contains(&&*name.value) {
         let known = ["uniform", "normal", "pareto"];
         c.unknown(name.span.clone(), "distribution", &name.value, known);
@@ -210,19 +215,16 @@ fn drawn(c: &mut Collector<'_>, name: &At<String>, numbers: &Spanned<DeValue<'_>
         c.error(numbers.span(), message);
         return None;
     };
-    let first_time = duration(c, first)?;
+    let first_time = bounded(c, first)?;
     if name.value == "pareto" {
         return pareto(c, first_time, first, second);
     }
-    let second_time = duration(c, second)?;
+    let second_time = bounded(c, second)?;
     if name.value == "normal" {
         return Some(Dist::Normal(first_time, second_time));
     }
     if second_time <= first_time {
-        c.error(
-            second.span(),
-            "the second bound of `uniform` must be above the first",
-        );
+        c.error(second.span(), "the second bound of `uniform` must be above the first");
     }
     Some(Dist::Uniform(first_time, second_time))
 }
@@ -250,10 +252,7 @@ fn users(c: &mut Collector<'_>, t: &mut Table<'_, '_>) -> Vec<i64> {
     for item in t.array(c, "users") {
         match number(item.get_ref()).filter(|n| n.fract() == 0.0 && *n > 0.0) {
             Some(id) => users.push(id as i64),
-            None => c.error(
-                item.span(),
-                "`users` holds user ids: whole numbers above zero",
-            ),
+            None => c.error(item.span(), "`users` holds user ids: whole numbers above zero"),
         }
     }
     users
@@ -261,38 +260,34 @@ fn users(c: &mut Collector<'_>, t: &mut Table<'_, '_>) -> Vec<i64> {
 
 fn method_known(c: &mut Collector<'_>, method: &At<String>, link: Option<&str>) {
     let Some(link) = link else { return };
-    if known::is_store(link) {
-        c.error(method.span.clone(), "a cache or database has no `methods`");
-        return;
+    match known::callee(link) {
+        "database" => return,
+        "cache" => {
+            if !OF_CACHES.contains(&&*method.value) {
+                c.unknown(method.span.clone(), "method of a cache", &method.value, OF_CACHES);
+            }
+            return;
+        }
+        _ => {}
     }
     let service = known::fault_layer(link);
     if method.value.contains(' ') {
-        let routes = || {
-            ROUTES
-                .iter()
-                .filter(|(s, _)| *s == service)
-                .map(|(_, route)| *route)
-        };
+        // The gateway has every service's.
+        let of = |s: &str| s == service || service == "gateway";
+        let routes = || ROUTES.iter().filter(|(s, _)| of(s)).map(|(_, route)| *route);
         if !routes().any(|route| route == method.value) {
             c.unknown(method.span.clone(), "route", &method.value, routes());
         }
     } else if !known::methods(link).any(|known| known == method.value) {
         let what = "gRPC method (a REST route is written \"GET /path/\"):";
-        c.unknown(
-            method.span.clone(),
-            what,
-            &method.value,
-            known::methods(link),
-        );
+        c.unknown(method.span.clone(), what, &method.value, known::methods(link));
     }
 }
 
 fn caller_known(c: &mut Collector<'_>, caller: &At<String>, link: Option<&str>) {
-    let only = link
-        .and_then(|l| l.split_once('-'))
-        .map(|(caller, _)| caller);
-    if !SERVICES.contains(&&*caller.value) {
-        c.unknown(caller.span.clone(), "caller", &caller.value, SERVICES);
+    let only = link.and_then(|l| l.split_once('-')).map(|(caller, _)| caller);
+    if !CALLERS.contains(&&*caller.value) {
+        c.unknown(caller.span.clone(), "caller", &caller.value, CALLERS);
     } else if let Some(only) = only.filter(|only| *only != "*" && *only != caller.value) {
         let message = format!("only `{only}` calls over this link");
         c.error(caller.span.clone(), message);

@@ -2,7 +2,8 @@
 //! is found before anything runs.
 
 /// The links that a fault can be put on.
-pub const LINKS: [&str; 13] = [
+pub const LINKS: [&str; 14] = [
+    "load-gateway",
     "gateway-user",
     "gateway-product",
     "gateway-order",
@@ -54,8 +55,15 @@ pub const PARTS: [&str; 4] = [
 /// The most replicas of a part.
 pub const MAX_REPLICAS: u32 = 9;
 
-/// The services by their `service` label, which is what callers are called too.
+/// The services by their `service` label.
 pub const SERVICES: [&str; 4] = ["gateway", "user", "product", "order"];
+
+/// Who can be a caller: a service, or whoever calls the gateway.
+pub const CALLERS: [&str; 5] = [LOAD, "gateway", "user", "product", "order"];
+
+/// What a cache is asked for, as its faults name it. Of a database it is the name of an
+/// operation, as in the metrics.
+pub const OF_CACHES: [&str; 3] = ["get", "set", "del"];
 
 /// The toxics of the fault proxy with their attributes.
 pub const TOXICS: [(&str, &[&str]); 8] = [
@@ -174,6 +182,13 @@ pub fn replica(name: &str) -> Option<u32> {
 pub fn callee(link: &str) -> &str {
     let link = base(link);
     link.split_once('-').map_or(link, |(_, callee)| callee)
+}
+
+/// Whether requests on the link come from outside: no proxy stands in it, and no
+/// policy.
+#[must_use]
+pub fn is_entry(link: &str) -> bool {
+    base(link) == "load-gateway"
 }
 
 /// Whether the link leads to a cache or a database: a fault in it is carried out by

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 use crate::diagnostics::Collector;
 
@@ -42,10 +42,12 @@ impl<'a, 'i> Table<'a, 'i> {
         self.table
     }
 
-    /// All of it as JSON, for types that another crate reads.
-    pub(crate) fn json(&self) -> serde_json::Value {
+    /// What was asked for as JSON, for types that another crate reads.
+    pub(crate) fn json_asked(&self) -> serde_json::Value {
+        let asked = |(k, _): &(&Spanned<DeString<'_>>, _)| self.asked.contains(&&**k.get_ref());
         self.table
             .iter()
+            .filter(asked)
             .map(|(k, v)| (k.get_ref().to_string(), to_json(v.get_ref())))
             .collect()
     }

@@ -1,4 +1,6 @@
+mod format;
 mod preconditions;
+mod schema;
 
 use super::*;
 use crate::diagnostics::Severity;

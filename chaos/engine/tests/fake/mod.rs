@@ -5,6 +5,8 @@
     reason = "a test stops where something is not as it should be"
 )]
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::collections::{BTreeMap, HashMap};
 use std::future::IntoFuture as _;
 use std::sync::Arc;
@@ -63,6 +65,8 @@ pub struct Shop {
     pub processes: Mutex<Vec<String>>,
     /// Whether the order service runs; its event streams end when it doesn't.
     pub order_runs: watch::Sender<bool>,
+    /// Whether it stands still.
+    pub paused: AtomicBool,
     /// What is put into the slots, in order.
     pub policies_put: Mutex<Vec<(String, Value)>>,
     /// Leases of the fault proxies that were renewed, and their seeds.
@@ -114,6 +118,7 @@ impl Shop {
         !self.down.load(Ordering::Relaxed)
             && self.layers.iter().all(|l| l.faults.lock().is_empty())
             && *self.order_runs.borrow()
+            && !self.paused.load(Ordering::Relaxed)
     }
 
     fn next_trial(&self) {
@@ -216,6 +221,7 @@ pub async fn start(wrong: Wrong) -> (Shared, Target) {
         layers: Default::default(),
         processes: Mutex::default(),
         order_runs: watch::Sender::new(true),
+        paused: AtomicBool::new(false),
         policies_put: Mutex::default(),
         proxy_leases: AtomicU32::new(0),
         proxy_seeds: Mutex::default(),
@@ -303,7 +309,8 @@ async fn make(State(shop): State<Shared>, headers: HeaderMap, Json(body): Json<V
     let called = shop
         .slot
         .call(call, |_| async move {
-            let down = shop_ref.down.load(Ordering::Relaxed) || !*shop_ref.order_runs.borrow();
+            let stopped = !*shop_ref.order_runs.borrow() || shop_ref.paused.load(Ordering::Relaxed);
+            let down = stopped || shop_ref.down.load(Ordering::Relaxed);
             let replica = &shop_ref.layers[shop_ref.next.load(Ordering::Relaxed) as usize % 2];
             let broken = (down || replica.fails()) && !shop_ref.wrong.proxy_pretends;
             if broken || shop_ref.wrong.sick {
@@ -420,10 +427,8 @@ fn faults(replica: usize) -> Router<Shared> {
 struct Hands(Shared);
 
 impl Hands {
-    fn done(&self, what: &str, part: &str, runs: bool) -> ProcessResult {
+    fn did(&self, what: &str, part: &str) {
         self.0.processes.lock().push(format!("{what} {part}"));
-        self.0.order_runs.send_replace(runs);
-        Ok(())
     }
 }
 
@@ -439,23 +444,32 @@ impl Processes for Hands {
     }
 
     async fn kill(&self, part: &str) -> ProcessResult {
-        self.done("kill", part, false)
+        self.did("kill", part);
+        self.0.order_runs.send_replace(false);
+        Ok(())
     }
 
     async fn pause(&self, part: &str) -> ProcessResult {
-        self.done("pause", part, false)
+        self.did("pause", part);
+        self.0.paused.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn resume(&self, part: &str) -> ProcessResult {
-        self.done("resume", part, true)
+        self.did("resume", part);
+        self.0.paused.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn start(&self, part: &str) -> ProcessResult {
-        self.done("start", part, true)
+        self.did("start", part);
+        self.0.order_runs.send_replace(true);
+        Ok(())
     }
 
     async fn restart(&self, part: &str) -> ProcessResult {
-        self.done("restart", part, true)
+        self.did("restart", part);
+        Ok(())
     }
 }
 
