@@ -47,7 +47,7 @@ impl Script {
         };
         let mut headers = HeaderMap::new();
         if status == 503 {
-            headers.insert("retry-after", "1".parse().unwrap());
+            headers.insert("retry-after", "60".parse().unwrap());
         }
         (
             StatusCode::from_u16(status).unwrap(),
@@ -79,22 +79,26 @@ async fn scripted(statuses: &[u16]) -> (Arc<Script>, Gateway) {
     (script, gateway)
 }
 
-fn naive() -> Value {
-    json!({"preset": "naive", "retry": {"obey_pushback": false}})
+/// `naive` with limits that no slowness of a busy machine reaches.
+fn patient(obey_pushback: bool) -> Value {
+    json!({
+        "preset": "naive", "deadline": "30s", "attempt_timeout": "10s",
+        "retry": {"obey_pushback": obey_pushback},
+    })
 }
 
 #[tokio::test]
 async fn a_get_is_retried_on_each_status_that_may_pass() {
     for status in [502, 503, 504] {
         let (script, gateway) = scripted(&[status, status, 200]).await;
-        gateway.set("gateway-order", naive()).await;
+        gateway.set("gateway-order", patient(false)).await;
         let quote = gateway.get("/api/orders/quote/?items=1x1").await;
         assert_eq!(quote.status(), 200, "{status}");
         assert_eq!(script.attempts(), ["1", "2", "3"], "{status}");
     }
     for status in [400, 404, 409, 500, 501] {
         let (script, gateway) = scripted(&[status]).await;
-        gateway.set("gateway-order", naive()).await;
+        gateway.set("gateway-order", patient(false)).await;
         let quote = gateway.get("/api/orders/quote/?items=1x1").await;
         assert_eq!(quote.status(), status, "passed on as it is");
         assert_eq!(script.count(), 1, "{status}");
@@ -105,7 +109,7 @@ async fn a_get_is_retried_on_each_status_that_may_pass() {
 async fn a_post_that_was_answered_is_never_sent_again() {
     for status in [502, 503, 504] {
         let (script, gateway) = scripted(&[status, 201]).await;
-        gateway.set("gateway-order", naive()).await;
+        gateway.set("gateway-order", patient(false)).await;
         let answer = gateway.post("/api/orders/").await;
         assert_eq!(answer.status(), status);
         assert_eq!(script.count(), 1, "{status}");
@@ -114,11 +118,10 @@ async fn a_post_that_was_answered_is_never_sent_again() {
 
 #[tokio::test]
 async fn the_servers_word_on_when_to_come_back_is_obeyed_unless_the_policy_says_otherwise() {
-    // A second's wait would end after the deadline of a second.
+    // A minute's wait would end after the deadline.
     for (obey, requests, answer) in [(true, 1, 503), (false, 3, 200)] {
         let (script, gateway) = scripted(&[503, 503, 200]).await;
-        let policy = json!({"preset": "naive", "retry": {"obey_pushback": obey}});
-        gateway.set("gateway-order", policy).await;
+        gateway.set("gateway-order", patient(obey)).await;
         let quote = gateway.get("/api/orders/quote/?items=1x1").await;
         assert_eq!(quote.status(), answer);
         assert_eq!(script.count(), requests, "{obey}");
@@ -135,7 +138,10 @@ async fn the_breaker_counts_what_speaks_against_the_service_alone() {
         (429, false),
     ] {
         let (script, gateway) = scripted(&[status]).await;
-        let policy = json!({"preset": "fast", "retry": "off"});
+        let policy = json!({
+            "preset": "fast", "retry": "off", "deadline": "30s", "attempt_timeout": "10s",
+            "breaker": {"reset": "60s"},
+        });
         gateway.set("gateway-order", policy).await;
         for _ in 0..8 {
             gateway.get("/api/orders/").await;
@@ -198,12 +204,11 @@ async fn hanging() -> (String, Arc<AtomicU32>, Arc<Mutex<Vec<HeaderMap>>>) {
 async fn the_service_sees_it_when_the_gateway_gives_up() {
     let (url, left, seen) = hanging().await;
     let gateway = Gateway::start(&url).await;
-    let limited =
-        json!({"preset": "naive", "propagate_deadline": false, "attempt_timeout": "60ms"});
+    let limited = json!({"preset": "naive", "deadline": "30s", "propagate_deadline": false, "attempt_timeout": "200ms"});
     gateway.set("gateway-order", limited).await;
     let begun = Instant::now();
     assert_eq!(gateway.get("/api/orders/").await.status(), 503);
-    assert!(begun.elapsed() >= Duration::from_millis(180));
+    assert!(begun.elapsed() >= Duration::from_millis(600));
     poll("all three attempts end at the service", || async {
         left.load(Ordering::SeqCst) == 3
     })
@@ -211,6 +216,32 @@ async fn the_service_sees_it_when_the_gateway_gives_up() {
     for headers in seen.lock().iter() {
         assert!(!headers.contains_key("x-request-deadline"), "{headers:?}");
     }
+}
+
+#[tokio::test]
+async fn a_slow_get_is_hedged_and_the_loser_is_let_go() {
+    let (left, seen) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (leaving, seeing) = (Arc::clone(&left), Arc::clone(&seen));
+    let app = Router::new().fallback(any(move || {
+        let left = Left(Arc::clone(&leaving));
+        let number = seeing.fetch_add(1, Ordering::SeqCst);
+        async move {
+            if number == 0 {
+                std::future::pending::<()>().await;
+            }
+            drop(left);
+        }
+    }));
+    let gateway = Gateway::start(&Service::start(app).await.url).await;
+    let hedge =
+        json!({"preset": "none", "deadline": "30s", "hedge": {"kind": "fixed", "delay": "50ms"}});
+    gateway.set("gateway-product", hedge).await;
+    assert_eq!(gateway.get("/api/products/").await.status(), 200);
+    assert_eq!(seen.load(Ordering::SeqCst), 2);
+    poll("the first copy ends at the service", || async {
+        left.load(Ordering::SeqCst) == 2
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -241,7 +272,7 @@ async fn replicas_take_turns_and_a_dead_one_is_left_out_until_it_is_back() {
     let first = Service::start(named("one")).await;
     let mut second = Service::start(named("two")).await;
     let gateway = Gateway::start(&format!("{},{}", first.url, second.url)).await;
-    gateway.set("gateway-product", json!("naive")).await;
+    gateway.set("gateway-product", patient(true)).await;
     let ask = || async {
         let answer = gateway.get("/api/products/").await;
         assert_eq!(answer.status(), 200, "every request is served");

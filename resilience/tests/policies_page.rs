@@ -29,16 +29,18 @@ fn page() -> BTreeMap<String, BTreeMap<String, Arm>> {
 }
 
 fn caller(arm: &Arm, slot: &str) -> Policy {
-    let spec: SlotSpec = serde_json::from_value(arm[slot].clone()).unwrap();
-    let [(_, policy)] = &spec.resolve().unwrap()[..] else {
-        panic!("{slot} has several policies");
-    };
-    policy.clone()
+    let spec = SlotSpec::try_from(arm[slot].clone());
+    let policies = spec.and_then(|spec| spec.resolve());
+    match policies.as_deref() {
+        Ok([(_, policy)]) => policy.clone(),
+        other => panic!("{slot}: not one policy but {other:?}"),
+    }
 }
 
 fn server(arm: &Arm, slot: &str) -> ServerPolicy {
-    let spec: ServerSpec = serde_json::from_value(arm[slot].clone()).unwrap();
-    spec.resolve().unwrap()
+    let spec = ServerSpec::try_from(arm[slot].clone());
+    let policy = spec.and_then(|spec| spec.resolve());
+    policy.unwrap_or_else(|error| panic!("{slot}: {error}"))
 }
 
 #[test]

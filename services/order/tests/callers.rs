@@ -25,7 +25,7 @@ async fn put(shop: &Shop, slot: &str, policy: &Value) {
 
 #[tokio::test]
 async fn a_call_says_who_calls_for_whom_and_for_which_time() {
-    let shop = Shop::open().await;
+    let shop = Shop::patient().await;
     shop.products
         .calls
         .plan("GetProducts", [Fail(Code::Unavailable)]);
@@ -43,7 +43,8 @@ async fn a_call_says_who_calls_for_whom_and_for_which_time() {
 
 #[tokio::test]
 async fn a_hedge_is_an_attempt_of_its_own() {
-    let policy = json!({"preset": "none", "hedge": {"kind": "fixed", "delay": "50ms"}});
+    let policy =
+        json!({"preset": "none", "deadline": "30s", "hedge": {"kind": "fixed", "delay": "50ms"}});
     let shop = Shop::with(Wish {
         policy: Some(policy),
         ..Wish::default()
@@ -94,9 +95,9 @@ async fn deadlines(policy: Value) -> (Option<String>, Option<u16>) {
 async fn a_deadline_can_be_none_at_all_or_the_callers_alone_or_travel() {
     let none = json!({"preset": "none", "deadline": "off"});
     assert_eq!(deadlines(none).await, (None, None));
-    let own = json!({"preset": "none", "deadline": "100ms", "propagate_deadline": false});
+    let own = json!({"preset": "none", "deadline": "300ms", "propagate_deadline": false});
     assert_eq!(deadlines(own).await, (None, Some(503)));
-    let travels = json!({"preset": "none", "deadline": "100ms"});
+    let travels = json!({"preset": "none", "deadline": "300ms"});
     let (told, status) = deadlines(travels).await;
     assert!(told.is_some());
     assert_eq!(status, Some(503));
@@ -109,7 +110,8 @@ async fn replicas_take_turns_and_a_dead_one_costs_no_request() {
         ..Wish::default()
     })
     .await;
-    put(&shop, "order-product", &json!("naive")).await;
+    let policy = json!({"preset": "naive", "deadline": "30s", "attempt_timeout": "10s"});
+    put(&shop, "order-product", &policy).await;
     let quote = async |shop: &Shop| {
         let (status, body) = read(shop.get(BUYER, QUOTE)).await;
         assert_eq!(status, 200, "{body}");
