@@ -146,3 +146,16 @@ impl Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lab_mode_has_faults() {
+        let lab = Common::for_test("order");
+        assert!(Slots::new(&lab).faults().is_some());
+        let plain = Common { lab: None, ..lab };
+        assert!(Slots::new(&plain).faults().is_none());
+    }
+}

@@ -118,16 +118,19 @@ async fn within(deadline: Deadline, answer: impl Future<Output = Response>) -> R
     };
     tokio::time::timeout_at(at, answer)
         .await
-        .unwrap_or_else(|_| {
-            ApiError::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "deadline_exceeded",
-                "The answer would come too late.",
-            )
-            .error("Service communication error")
-            .retry_after(Duration::from_secs(1))
-            .into_response()
-        })
+        .unwrap_or_else(|_| late())
+}
+
+/// What a request is answered whose deadline has passed.
+pub(crate) fn late() -> Response {
+    ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "deadline_exceeded",
+        "The answer would come too late.",
+    )
+    .error("Service communication error")
+    .retry_after(Duration::from_secs(1))
+    .into_response()
 }
 
 fn span(route: &str, method: &'static str, ctx: &Ctx, headers: &HeaderMap) -> tracing::Span {

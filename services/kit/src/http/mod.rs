@@ -13,8 +13,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{ApiError, LabConfig};
 
 pub(crate) use door::{Door, admit, watches};
-pub(crate) use layer::priority;
 pub use layer::{DEADLINE, LAB_TOKEN, PRIORITY, REQUEST_ID};
+pub(crate) use layer::{late, priority};
 
 /// Who calls, by the service's label. Our callers write it; the gateway drops a stranger's.
 pub const CALLER: HeaderName = HeaderName::from_static("x-caller");

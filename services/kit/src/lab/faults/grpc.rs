@@ -104,11 +104,15 @@ where
             let handler = inner.call(request).map_err(boxed);
             return Either::Right(Box::pin(serving(seen, handler)));
         }
-        tracing::Span::current().record("lab.fault", plan.names());
+        let names = plan.names();
         let stay = Stay::take(request.extensions_mut());
         let handler = async move { inner.call(request).await.map_err(boxed) };
         let served = serve(faults.clone(), seen, plan, stay, handler);
-        Either::Right(Box::pin(async move { ended(served.await) }))
+        Either::Right(Box::pin(async move {
+            // Here, since the request's span may be entered only when the answer is polled.
+            tracing::Span::current().record("lab.fault", names);
+            ended(served.await)
+        }))
     }
 }
 
@@ -121,6 +125,7 @@ fn ended<C: Default>(
             let message = format!("the fault {fault} was injected");
             Ok(Status::new(failure.code, message).into_http())
         }
+        Ending::Late => Ok(Status::deadline_exceeded("the deadline has passed").into_http()),
         // Tonic can't make a status of this error, so hyper resets the stream.
         Ending::Lost(_) => Err(ReplyLost.into()),
     }

@@ -74,7 +74,7 @@ impl Plan {
 
     fn sum(&self, time: impl Fn(&Deed) -> Option<Duration>) -> Option<Duration> {
         let times = self.acted.iter().filter_map(|(_, deed)| time(deed));
-        times.reduce(|a, b| a.saturating_add(b))
+        times.reduce(Duration::saturating_add)
     }
 
     pub(super) fn hangs(&self) -> impl Iterator<Item = &Arc<Fault>> {

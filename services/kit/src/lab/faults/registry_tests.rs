@@ -175,10 +175,7 @@ async fn work_stops_at_a_deadline_that_came_with_the_request_and_is_not_wasted()
         deadline: resilience::deadline::Deadline::after(Duration::from_millis(100)),
         ..seen("r", 1)
     };
-    let Ending::Failed(_, failure) = ask(&faults, late).await else {
-        panic!("too late");
-    };
-    assert_eq!(failure.code, tonic::Code::DeadlineExceeded);
+    assert!(matches!(ask(&faults, late).await, Ending::Late));
     assert!(begun.elapsed() < Duration::from_millis(110));
     // The caller of the next leaves: its work is the first that is wasted.
     drop(tokio::time::timeout(Duration::from_millis(1), ask(&faults, seen("next", 1))).await);
@@ -193,7 +190,7 @@ async fn a_hang_ends_with_the_fault_or_the_deadline() {
         deadline: resilience::deadline::Deadline::after(Duration::from_secs(1)),
         ..seen("r", 1)
     };
-    assert!(matches!(ask(&faults, late).await, Ending::Failed(..)));
+    assert!(matches!(ask(&faults, late).await, Ending::Late));
     let hung = tokio::spawn(ask(&faults, seen("r", 2)));
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(!hung.is_finished());
@@ -253,7 +250,7 @@ async fn who_leaves_the_queue_still_takes_a_turn_unless_the_deadline_has_passed(
         deadline: resilience::deadline::Deadline::after(Duration::from_millis(10)),
         ..seen("late", 1)
     };
-    assert!(matches!(ask(&faults, late).await, Ending::Failed(..)));
+    assert!(matches!(ask(&faults, late).await, Ending::Late));
     assert!(answered(&ask(&faults, seen("last", 1)).await));
     let took = begun.elapsed();
     assert!(

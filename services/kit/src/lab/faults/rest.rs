@@ -24,7 +24,11 @@ use super::{
     serve::{Ending, serve},
     status::Failure,
 };
-use crate::{ApiError, Ctx, auth::Principal, http::watches};
+use crate::{
+    ApiError, Ctx,
+    auth::Principal,
+    http::{late, watches},
+};
 
 /// A mark on an answer that must not be sent: the connection is closed instead.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +59,16 @@ impl RestFaults {
         Self { faults, edge }
     }
 
+    /// Who calls without saying so. Only the gateway calls the services over REST, and nginx in its
+    /// place is silent; but the keys of tokens are fetched by the other services too.
+    fn unnamed(&self, route: &str) -> &'static str {
+        match route {
+            _ if self.edge => "load",
+            route if route.starts_with("/.well-known/") => "-",
+            _ => "gateway",
+        }
+    }
+
     /// `None` for what watches the service.
     fn seen(&self, request: &Request) -> Option<Seen> {
         let extensions = request.extensions();
@@ -66,8 +80,7 @@ impl RestFaults {
         let ctx = extensions.get::<Ctx>().cloned();
         let ctx = ctx.unwrap_or_else(|| Ctx::internal("-"));
         let believed = (!self.edge || ctx.trusted).then(|| request.headers());
-        // Only the gateway calls the services over REST, and nginx in its place doesn't say so.
-        let unnamed = if self.edge { "load" } else { "gateway" };
+        let unnamed = self.unnamed(route);
         let caller = believed.and_then(headers::caller).unwrap_or(unnamed);
         let method = format!("{} {route}", request.method());
         let user = extensions.get::<Principal>().map(|user| user.user_id);
@@ -130,11 +143,15 @@ where
             let handler = inner.call(request);
             return Either::Right(Box::pin(serving(seen, handler)));
         }
-        tracing::Span::current().record("lab.fault", plan.names());
+        let names = plan.names();
         let stay = Stay::take(request.extensions_mut());
         let handler = async move { inner.call(request).await };
         let served = serve(faults.clone(), seen, plan, stay, handler);
-        Either::Right(Box::pin(async move { ended(served.await) }))
+        Either::Right(Box::pin(async move {
+            // Here, since the request's span may be entered only when the answer is polled.
+            tracing::Span::current().record("lab.fault", names);
+            ended(served.await)
+        }))
     }
 }
 
@@ -142,6 +159,7 @@ fn ended(ending: Ending<Answer>) -> Answer {
     match ending {
         Ending::Answered(answer) => answer,
         Ending::Failed(fault, failure) => Ok(failed(&fault, failure)),
+        Ending::Late => Ok(late()),
         Ending::Lost(answer) => answer.map(|mut answer| {
             answer.extensions_mut().insert(LoseReply);
             answer

@@ -5,6 +5,7 @@ use std::{future::Future, sync::Arc};
 use resilience::server::End;
 use tokio::{
     sync::oneshot,
+    task::JoinHandle,
     time::{Duration, Instant, sleep},
 };
 use tracing::Instrument as _;
@@ -24,6 +25,8 @@ pub(super) enum Ending<R> {
     Answered(R),
     /// By the fault of that id, or on its account.
     Failed(String, Failure),
+    /// Not before the deadline that came with the request.
+    Late,
     /// The handler ran to its end, and nobody hears of it.
     Lost(R),
 }
@@ -54,7 +57,7 @@ where
         };
     }
     let queued = match plan.capacity() {
-        Some((fault, time)) => match Queued::join(fault, time) {
+        Some((fault, time)) => match Queued::join(&fault, time) {
             Ok(queued) => Some(queued),
             Err(full) => return full,
         },
@@ -68,16 +71,21 @@ where
         plan,
         stay,
     };
-    tasks.spawn(task.run(queued, handler, tell).in_current_span());
-    // The task ends without a word only when the handler panics, which has been logged then.
-    told.await
-        .unwrap_or_else(|_| Ending::Failed("-".to_owned(), INTERNAL))
+    let task = tasks.spawn(task.run(queued, handler, tell).in_current_span());
+    match told.await {
+        Ok(ending) => ending,
+        Err(_) => panicked(task).await,
+    }
 }
 
-const INTERNAL: Failure = Failure {
-    code: tonic::Code::Internal,
-    status: ::http::StatusCode::INTERNAL_SERVER_ERROR,
-};
+/// The task ends without a word when the handler panics: it panics here then, as it would have
+/// without a fault.
+async fn panicked<R>(task: JoinHandle<()>) -> Ending<R> {
+    match task.await {
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        _ => Ending::Late,
+    }
+}
 
 async fn pause(faults: &Faults, time: Duration) {
     tokio::select! {
@@ -92,14 +100,10 @@ async fn hang<R>(faults: &Faults, plan: &Plan, seen: &Seen) -> Option<Ending<R>>
         tokio::select! {
             () = fault.gone.cancelled() => {}
             () = faults.over().cancelled() => {}
-            () = until(seen) => return Some(late(fault)),
+            () = until(seen) => return Some(Ending::Late),
         }
     }
     None
-}
-
-fn late<R>(fault: &Fault) -> Ending<R> {
-    Ending::Failed(fault.spec.id.clone(), Failure::DEADLINE)
 }
 
 /// The deadline that came with the request; for ever without one.
@@ -112,16 +116,15 @@ pub(super) async fn until(seen: &Seen) {
 
 /// A request in the queue of a capacity fault.
 struct Queued {
-    fault: Arc<Fault>,
     time: Duration,
     place: Place,
 }
 
 impl Queued {
-    fn join<R>(fault: Arc<Fault>, time: Duration) -> Result<Self, Ending<R>> {
+    fn join<R>(fault: &Fault, time: Duration) -> Result<Self, Ending<R>> {
         let joined = fault.queue.as_ref().map(Queue::join);
         match joined {
-            Some(Ok(place)) => Ok(Self { fault, time, place }),
+            Some(Ok(place)) => Ok(Self { time, place }),
             Some(Err(Full)) | None => {
                 Err(Ending::Failed(fault.spec.id.clone(), Failure::UNAVAILABLE))
             }
@@ -153,8 +156,7 @@ impl Task {
             Err(late) => late,
             Ok(()) => self.end(handler).await,
         };
-        let to_its_end =
-            !matches!(&ending, Ending::Failed(_, failure) if *failure == Failure::DEADLINE);
+        let to_its_end = !matches!(ending, Ending::Late);
         let lost = matches!(ending, Ending::Lost(_));
         let left = tell.send(ending).is_err();
         if let Some(stay) = self.stay.take().filter(|_| left) {
@@ -189,47 +191,44 @@ impl Task {
         begun: &mut Option<Instant>,
     ) -> Result<(), Ending<R>> {
         if let Some(queued) = queued
-            && let Some((server, fault, time)) = self.turn(queued).await?
+            && let Some((server, time)) = self.turn(queued).await?
         {
             *begun = Some(Instant::now());
-            let served = self.busy(time, &fault.spec.id).await;
+            let served = self.busy(time).await;
             drop(server);
             served?;
         }
         if let Some(time) = self.plan.work() {
             begun.get_or_insert_with(Instant::now);
-            self.busy(time, &self.plan.names()).await?;
+            self.busy(time).await?;
         }
         Ok(())
     }
 
     /// Waits for a server. When the fault goes, its queue moves to the next capacity fault that
     /// is about the request; without one the request goes on at once.
-    async fn turn<R>(
-        &self,
-        mut queued: Queued,
-    ) -> Result<Option<(Server, Arc<Fault>, Duration)>, Ending<R>> {
+    async fn turn<R>(&self, mut queued: Queued) -> Result<Option<(Server, Duration)>, Ending<R>> {
         loop {
-            let Queued { fault, time, place } = queued;
+            let Queued { time, place } = queued;
             let turn = tokio::select! {
                 turn = place.turn() => turn,
-                () = until(&self.seen) => return Err(late(&fault)),
+                () = until(&self.seen) => return Err(Ending::Late),
                 () = self.faults.over().cancelled() => return Ok(None),
             };
             match turn {
-                Ok(server) => return Ok(Some((server, fault, time))),
+                Ok(server) => return Ok(Some((server, time))),
                 Err(Gone) => match self.faults.next_queue(&self.seen) {
-                    Some((next, time)) => queued = Queued::join(next, time)?,
+                    Some((next, time)) => queued = Queued::join(&next, time)?,
                     None => return Ok(None),
                 },
             }
         }
     }
 
-    async fn busy<R>(&self, time: Duration, fault: &str) -> Result<(), Ending<R>> {
+    async fn busy<R>(&self, time: Duration) -> Result<(), Ending<R>> {
         tokio::select! {
             () = sleep(time) => Ok(()),
-            () = until(&self.seen) => Err(Ending::Failed(fault.to_owned(), Failure::DEADLINE)),
+            () = until(&self.seen) => Err(Ending::Late),
             () = self.faults.over().cancelled() => Ok(()),
         }
     }

@@ -39,10 +39,6 @@ impl Failure {
         code: Code::Unavailable,
         status: StatusCode::SERVICE_UNAVAILABLE,
     };
-    pub(super) const DEADLINE: Self = Self {
-        code: Code::DeadlineExceeded,
-        status: StatusCode::GATEWAY_TIMEOUT,
-    };
 
     /// `"UNAVAILABLE"`, `503` or `"503"`.
     pub(super) fn read(path: &str, value: &Value) -> Read<Self> {
