@@ -76,11 +76,16 @@ fn said(text: &str, observed: bool) -> String {
 
 #[test]
 fn the_table_is_current() {
+    let update = env::var("UPDATE_DOCS").is_ok_and(|value| value == "1");
     let Some(page) = page() else {
+        assert!(
+            !update,
+            "the table takes toxiproxy-server and toxiproxy-cli"
+        );
         return;
     };
     let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/CONFORMANCE.md");
-    if env::var("UPDATE_DOCS").is_ok_and(|value| value == "1") {
+    if update {
         fs::write(&committed, page).unwrap();
         return;
     }
