@@ -1,16 +1,17 @@
 //! The generator: keeps the arrivals' times whatever the target does.
 //!
-//! It runs on a thread and a runtime of its own, so that whoever counts the records, or anything else
-//! in the process, can't make an arrival wait for its turn, and no request is handed from core to
-//! core.
+//! It runs on a runtime of its own, so that whoever counts the records, or anything else in the
+//! process, can't make an arrival wait for its turn.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::Sender;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,6 +40,9 @@ pub const STOPPED: &str = "stopped";
 
 /// How long a record waits for a reader who has fallen behind, before it is dropped.
 const DELIVERY: Duration = Duration::from_secs(5);
+/// Threads of the generator. One takes less CPU, but on a machine whose cores are all taken it uses up
+/// its fair share, and arrivals then wait for other processes' turns; a second halves that.
+const WORKERS: usize = 2;
 /// So many overdue arrivals are started before requests under way have a turn.
 const BURST: u32 = 16;
 
@@ -68,28 +72,43 @@ pub async fn run(
     // Whatever ends this future, no task of it goes on.
     let _guard = generator.stop.clone().drop_guard();
     let plan = plan.clone();
-    on_a_thread(async move { generator.whole(&plan, renewal).await }).await
+    let failed = |why: String| LoadError::Task(why);
+    let own = Own::new().map_err(|e| failed(e.to_string()))?;
+    let work = own.spawn(async move { generator.whole(&plan, renewal).await });
+    match work {
+        Some(work) => work.await.map_err(|e| failed(e.to_string())),
+        None => Err(failed("it has no runtime".to_owned())),
+    }
 }
 
-/// Runs `work` on a thread of its own with a runtime of its own.
-async fn on_a_thread<T: Send + 'static>(
-    work: impl Future<Output = T> + Send + 'static,
-) -> Result<T, LoadError> {
-    let (tell, told) = oneshot::channel();
-    let failed = |e: std::io::Error| LoadError::Task(e.to_string());
-    let body = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
+/// A runtime that ends with its owner, in an async context too.
+struct Own(Option<Runtime>);
+
+impl Own {
+    fn new() -> std::io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .thread_name("load")
             .enable_all()
-            .build();
-        let result = runtime
-            .map_err(failed)
-            .map(|runtime| runtime.block_on(work));
-        let _ = tell.send(result);
-    };
-    let thread = std::thread::Builder::new().name("load".to_owned());
-    thread.spawn(body).map_err(failed)?;
-    told.await
-        .map_err(|_| LoadError::Task("it panicked".to_owned()))?
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// Not async, so that the work lives in its task alone and not in its caller's future too.
+    fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<JoinHandle<T>> {
+        self.0.as_ref().map(|runtime| runtime.spawn(work))
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 struct Generator {
@@ -431,5 +450,38 @@ impl From<Prepared> for Identity {
             customer: prepared.customer,
             lines: prepared.lines,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Mix, Stream};
+
+    /// So that thousands of them, most of whom think, need a few megabytes.
+    #[test]
+    fn a_customer_who_thinks_is_small() {
+        let mix = Mix::named("view").expect("a mix");
+        let plan = Plan {
+            streams: vec![Stream::closed(mix.clone(), 1, Duration::ZERO)],
+            warm_up: Duration::ZERO,
+            duration: Duration::from_secs(1),
+            seed: 1,
+        };
+        let target = LoadTarget::new("http://127.0.0.1".parse().expect("an address"));
+        let (sink, _records) = tokio::sync::mpsc::channel(1);
+        let stop = CancellationToken::new();
+        let generator = Generator::new(&plan, target, sink, 0, &stop).expect("a generator");
+        let customer = Waiting {
+            generator: Arc::new(generator),
+            mix: Arc::new(mix),
+            rounds: Rounds::new(1, 0, 0),
+            stream: 0,
+            customer: 0,
+            think: Duration::ZERO,
+            end_ns: 1,
+        };
+        let size = size_of_val(&customer.live());
+        assert!(size < 1_024, "{size} bytes");
     }
 }

@@ -13,6 +13,8 @@ use crate::target::Customer;
 /// So long before the first token ends, the next ones must be there; minting thousands (RSA-4096)
 /// takes a while, and the user service should not do it in a hurry.
 const MARGIN: Duration = Duration::from_secs(180);
+/// Between two renewals, should the new tokens have ended already.
+const SHORTEST: Duration = Duration::from_secs(1);
 /// Between two tries.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -29,7 +31,8 @@ pub(crate) async fn keep_fresh(
             // Tokens that don't say when they end don't.
             return std::future::pending().await;
         };
-        sleep(until(ends).saturating_sub(margin(until(ends)))).await;
+        let left = until(ends);
+        sleep(left.saturating_sub(margin(left)).max(SHORTEST)).await;
         end = loop {
             match renewed(&people, &renewal).await {
                 Ok(next) => break next,
