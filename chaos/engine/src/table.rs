@@ -19,7 +19,8 @@ const COLUMNS: [(&str, &str); 11] = [
     (
         "phase",
         "before: ended before the fault · during: overlapped it · recovering: due from the \
-         clearing until the breaker's reset + 2 s · after: due later",
+         clearing until the breaker's reset + 2 s · after: due later · any other name: a stretch \
+         of time that the scenario looks at",
     ),
     (
         "requests",
@@ -145,9 +146,9 @@ fn measured(out: &mut String, result: &RunResult) {
     let head: Vec<String> = COLUMNS[..shown].iter().map(|c| c.0.to_owned()).collect();
     let mut rows = vec![head];
     for arm in &result.arms {
-        for phase in Phase::COUNTED {
-            let trials = result.trials(&arm.name);
-            if let Some(row) = phase_row(&arm.name, phase, &trials, link.as_deref()) {
+        let trials = result.trials(&arm.name);
+        for (name, window) in stretches(&trials) {
+            if let Some(row) = row([&arm.name, &name], &window, &trials, link.as_deref()) {
                 rows.push(row);
             }
         }
@@ -156,14 +157,30 @@ fn measured(out: &mut String, result: &RunResult) {
     out.push('\n');
 }
 
-fn phase_row(
-    arm: &str,
-    phase: Phase,
+/// What gets a row: the phases where a fault makes some, else the whole; then the stretches of
+/// time to which the scenario gave a name.
+fn stretches(trials: &[&Trial]) -> Vec<(String, Window)> {
+    let Some(first) = trials.first() else {
+        return Vec::new();
+    };
+    let mut all: Vec<(String, Window)> = if first.injected.is_empty() {
+        vec![("whole".to_owned(), Window::Whole)]
+    } else {
+        let phase = |p: Phase| (p.as_str().to_owned(), window_of(p));
+        Phase::COUNTED.map(phase).into()
+    };
+    let named = |name: &String| (name.clone(), Window::DuringFault(name.clone()));
+    all.extend(first.windows.iter().map(|w| named(&w.name)));
+    all
+}
+
+fn row(
+    [arm, stretch]: [&str; 2],
+    window: &Window,
     trials: &[&Trial],
     link: Option<&str>,
 ) -> Option<Vec<String>> {
-    let window = window_of(phase);
-    let all = pooled(trials, &window, &Selector::All);
+    let all = pooled(trials, window, &Selector::All);
     if all.requests() == 0 {
         return None;
     }
@@ -176,7 +193,7 @@ fn phase_row(
     };
     let mut row = vec![
         arm.to_owned(),
-        phase.as_str().to_owned(),
+        stretch.to_owned(),
         all.requests().to_string(),
         all.success_rate().map_or_else(String::new, percent),
         all.outcomes.rejected.to_string(),
@@ -185,7 +202,7 @@ fn phase_row(
         ms(Metric::P99),
     ];
     if let Some(link) = link {
-        let calls = pooled(trials, &window, &Selector::Link(link.to_owned()));
+        let calls = pooled(trials, window, &Selector::Link(link.to_owned()));
         let times = calls.figure(Metric::Amplification, None, 0.0);
         row.push(calls.counts.calls.to_string());
         row.push(calls.counts.attempts.to_string());
@@ -236,7 +253,9 @@ fn arm_line(out: &mut String, result: &RunResult, arm: &ArmResult) {
             sum(|f| f.oversold)
         ));
     }
-    say!(out, "  {}: {}", arm.name, parts.join("; "));
+    if !parts.is_empty() {
+        say!(out, "  {}: {}", arm.name, parts.join("; "));
+    }
 }
 
 fn breaker_words(trials: &[&Trial], link: &str) -> String {
