@@ -1,6 +1,7 @@
 //! `lab test`: every test this machine can run, counted, with what was left out and why.
 
 mod cargo;
+mod pages;
 mod steps;
 mod tally;
 
@@ -17,7 +18,7 @@ use crate::text;
 use tally::Tally;
 
 /// The parts in the order in which they run.
-const PARTS: [&str; 5] = ["lint", "unit", "conformance", "system", "scenario"];
+const PARTS: [&str; 6] = ["lint", "pages", "unit", "conformance", "system", "scenario"];
 
 /// What the steps need to know.
 struct Bench<'a> {

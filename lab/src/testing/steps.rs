@@ -5,6 +5,7 @@ use tokio::process::Command;
 
 use super::Bench;
 use super::cargo::{check, test};
+use super::pages;
 use super::tally::Tally;
 use crate::compile;
 use crate::place::target_dir;
@@ -17,10 +18,11 @@ pub async fn run(part: &str, bench: &Bench<'_>) -> Result<Tally> {
     let mut tally = Tally::default();
     match part {
         "lint" => lint(bench, &mut tally).await?,
+        "pages" => pages::run(bench, &mut tally).await?,
         "unit" => unit(bench, &mut tally).await?,
         "conformance" => conformance(bench, &mut tally).await?,
         "system" => system(bench, &mut tally).await?,
-        "scenario" => scenario(bench, &mut tally).await?,
+        "scenario" => scenarios(bench, &mut tally).await?,
         other => bail!("no step {other}"),
     }
     Ok(tally)
@@ -132,19 +134,42 @@ async fn system(bench: &Bench<'_>, tally: &mut Tally) -> Result<()> {
     test("system", command, tally).await
 }
 
-/// The first scenario in its quick form must hold.
-async fn scenario(bench: &Bench<'_>, tally: &mut Tally) -> Result<()> {
+/// Scenarios that run live: one for each way of breaking something (a link down, a fault a request,
+/// a process, silence, too little capacity), in their quick form.
+const LIVE: [&str; 6] = [
+    "product-outage",
+    "layers",
+    "user-crash",
+    "black-hole",
+    "slow-database",
+    "priority",
+];
+
+/// They must hold, and their reports must open in a browser.
+async fn scenarios(bench: &Bench<'_>, tally: &mut Tally) -> Result<()> {
     let dir = build_programs(bench).await?;
-    let mut command = Command::new(shim::this_program()?);
-    command
-        .args(["chaos", "run", "product-outage", "--quick", "--bin-dir"])
-        .arg(dir)
-        .current_dir(bench.root)
-        .process_group(0);
-    if let Some(data) = &bench.global.data {
-        command.arg("--data").arg(data);
+    let runs = target_dir(bench.root).join("lab-test-runs");
+    // What an earlier test left; that there is nothing is no error.
+    let _ = std::fs::remove_dir_all(&runs);
+    let mut reports = Vec::new();
+    for name in LIVE {
+        let out = runs.join(name);
+        let mut command = Command::new(shim::this_program()?);
+        command
+            .args(["chaos", "run", name, "--quick", "--bin-dir"])
+            .arg(&dir)
+            .arg("--out")
+            .arg(&out)
+            .current_dir(bench.root)
+            .process_group(0);
+        if let Some(data) = &bench.global.data {
+            command.arg("--data").arg(data);
+        }
+        let what = format!("lab chaos run {name} --quick");
+        check(&what, command, tally).await?;
+        reports.push(out.join("report.html"));
     }
-    check("lab chaos run product-outage --quick", command, tally).await
+    pages::open(bench, &reports, &runs.join("pictures"), tally).await
 }
 
 async fn build_programs(bench: &Bench<'_>) -> Result<std::path::PathBuf> {
