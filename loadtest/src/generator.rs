@@ -302,8 +302,12 @@ impl Generator {
         self.counts
             .in_flight_max
             .fetch_max(in_flight, Ordering::Relaxed);
-        let late = started_ns.saturating_sub(self.due_ns(arrival));
-        self.lateness.lock().record(Duration::from_nanos(late));
+        // In a closed loop nothing is due: customers who are let go together start as fast as the
+        // machine can, and their latency counts from there.
+        if arrival.customer.is_none() {
+            let late = started_ns.saturating_sub(self.due_ns(arrival));
+            self.lateness.lock().record(Duration::from_nanos(late));
+        }
     }
 
     fn refuse(&self, arrival: Arrival) {
