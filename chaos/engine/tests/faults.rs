@@ -346,7 +346,7 @@ async fn what_can_not_be_done_here_is_told_before_anything_runs() {
     assert!(error.to_string().contains("order-service.2"), "{error}");
 
     let error = refused("", |target| {
-        target.entry = "http://192.0.2.1/".parse().unwrap()
+        target.entry = "http://192.0.2.1/".parse().unwrap();
     })
     .await;
     assert!(error.to_string().contains("--i-may-break-this"), "{error}");
