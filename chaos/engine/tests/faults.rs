@@ -298,7 +298,7 @@ async fn what_an_earlier_run_left_is_cleared_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let (shop, target) = fake::start(Wrong::default()).await;
     shop.down.store(true, Ordering::Relaxed);
-    let left = fake::Held {
+    let left = fake::layer::Held {
         share: 1.0,
         matched: 0,
         acted: 0,
