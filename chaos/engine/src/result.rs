@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::checks::{untold, ArmTrials, CheckResult, Measurements};
+use crate::checks::{ArmTrials, CheckResult, Measurements, untold};
 use crate::error::EngineError;
 use crate::figures::{Figures, Total, window_of};
 use crate::measure::{Lengths, Run, Trial};

@@ -13,7 +13,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chaos_engine::runlog::Entry;
-use chaos_engine::{EngineError, Options, Progress, RunResult, Scenario, Silent, Target, Update, run};
+use chaos_engine::{
+    EngineError, Options, Progress, RunResult, Scenario, Silent, Target, Update, run,
+};
 use fake::{Shop, Wrong};
 use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
@@ -63,7 +65,9 @@ async fn ran(faults: &str) -> (Arc<Shop>, RunResult, Vec<(String, String, u64)>)
     let result = made.unwrap_or_else(|e| panic!("{e}"));
     let log = chaos_engine::runlog::read(&dir.path().join("run.ndjson")).unwrap();
     let acted = log.into_iter().filter_map(|entry| match entry {
-        Entry::Acted { fault, by, acted, .. } => Some((fault, by, acted)),
+        Entry::Acted {
+            fault, by, acted, ..
+        } => Some((fault, by, acted)),
         _ => None,
     });
     let acted = acted.collect();
@@ -88,7 +92,10 @@ async fn a_fault_per_request_goes_to_every_replica_and_is_counted() {
         let posted = layer.posted.lock();
         assert_eq!(posted.len(), 1);
         let body = &posted[0];
-        assert_eq!((&body["id"], &body["link"]), (&"flaky".into(), &"order-product".into()));
+        assert_eq!(
+            (&body["id"], &body["link"]),
+            (&"flaky".into(), &"order-product".into())
+        );
         assert_eq!(body["lease"], "15s");
         assert_eq!(body["action"]["fail"]["status"], "UNAVAILABLE");
         // The repeat's seed, so that paired arms meet the same fate.
@@ -102,7 +109,10 @@ async fn a_fault_per_request_goes_to_every_replica_and_is_counted() {
     };
     assert_eq!((fault.as_str(), by.as_str()), ("flaky", "l7"));
     // Half of 80 orders, and both replicas' counts together.
-    assert!((30..=50).contains(n) && n.abs_diff(during) <= 2, "{n} of {during}");
+    assert!(
+        (30..=50).contains(n) && n.abs_diff(during) <= 2,
+        "{n} of {during}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,25 +125,29 @@ async fn a_condition_is_in_force_from_the_warm_up_to_the_end() {
     // 6 s of 40 orders, the warm-up included.
     assert!((110..=130).contains(&acted[0].2), "{acted:?}");
     assert!(shop.layers[0].renewed.load(Ordering::Relaxed) >= 1);
-    assert_eq!(result.arms[0].repeats[0].phases["during"].requests, 0, "no fault, no phase");
+    assert_eq!(
+        result.arms[0].repeats[0].phases["during"].requests, 0,
+        "no fault, no phase"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_process_is_started_and_has_its_policies_again() {
-    let (shop, result, acted) = ran(
-        r#"
+    let (shop, result, acted) = ran(r#"
 [[timeline]]
 name = "crash"
 at = "1s"
 for = "1s"
 part = "order-service"
 action = "kill"
-"#,
-    )
+"#)
     .await;
     // Its event stream ended, and that was planned.
     assert!(result.void_trials.is_empty(), "{:?}", result.reasons);
-    assert_eq!(*shop.processes.lock(), ["kill order-service", "start order-service"]);
+    assert_eq!(
+        *shop.processes.lock(),
+        ["kill order-service", "start order-service"]
+    );
     assert_eq!(acted, [("crash".to_owned(), "process".to_owned(), 1)]);
     let put = shop.policies_put.lock();
     let of: Vec<&str> = put
@@ -148,8 +162,7 @@ action = "kill"
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_that_flaps_is_one_fault() {
-    let (shop, result, acted) = ran(
-        r#"
+    let (shop, result, acted) = ran(r#"
 [[timeline]]
 name = "flap"
 at = "500ms"
@@ -158,8 +171,7 @@ every = "600ms"
 times = 3
 link = "order-product"
 action = "down"
-"#,
-    )
+"#)
     .await;
     assert_eq!(result.run.trials[0].injected.len(), 3);
     // This proxy does not count; the attempts speak.
@@ -200,7 +212,9 @@ async fn all_on(shop: &Shop) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), on).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), on)
+        .await
+        .unwrap();
 }
 
 /// Waits until nothing is broken and the policies are what they were.
@@ -209,7 +223,10 @@ async fn all_clean(shop: &Shop) {
         loop {
             let of_slot = |slot: &str| {
                 let put = shop.policies_put.lock();
-                put.iter().rev().find(|(s, _)| s == slot).map(|(_, p)| p.clone())
+                put.iter()
+                    .rev()
+                    .find(|(s, _)| s == slot)
+                    .map(|(_, p)| p.clone())
             };
             if shop.is_clean() && of_slot("order-product") == Some("shop".into()) {
                 return;
@@ -217,7 +234,9 @@ async fn all_clean(shop: &Shop) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), clean).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), clean)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -255,7 +274,10 @@ struct Panics(Arc<Shop>);
 impl Progress for Panics {
     fn on(&self, update: &Update) {
         let on = !self.0.is_clean() && self.0.down.load(Ordering::Relaxed);
-        assert!(!(on && matches!(update, Update::Second { .. })), "a bug, on purpose");
+        assert!(
+            !(on && matches!(update, Update::Second { .. })),
+            "a bug, on purpose"
+        );
     }
 }
 
@@ -276,10 +298,16 @@ async fn what_an_earlier_run_left_is_cleared_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let (shop, target) = fake::start(Wrong::default()).await;
     shop.down.store(true, Ordering::Relaxed);
-    let left = fake::Held { share: 1.0, matched: 0, acted: 0 };
+    let left = fake::Held {
+        share: 1.0,
+        matched: 0,
+        acted: 0,
+    };
     shop.layers[1].faults.lock().insert("left".to_owned(), left);
     let never = CancellationToken::new();
-    let result = run(&scenario(""), &target, &options(&dir), &Silent, never).await.unwrap();
+    let result = run(&scenario(""), &target, &options(&dir), &Silent, never)
+        .await
+        .unwrap();
     assert_eq!(result.arms[0].repeats[0].total.figures.failed, 0);
     assert!(shop.is_clean());
 }
@@ -302,12 +330,24 @@ async fn what_can_not_be_done_here_is_told_before_anything_runs() {
 
     let gateway = crash.replace("user-service", "gateway");
     let error = refused(&gateway, |_| {}).await;
-    assert!(matches!(&error, EngineError::Missing { what: "process", .. }), "{error}");
+    assert!(
+        matches!(
+            &error,
+            EngineError::Missing {
+                what: "process",
+                ..
+            }
+        ),
+        "{error}"
+    );
 
     let replicas = "[topology]\nreplicas = { order-service = 3 }";
     let error = refused(replicas, |_| {}).await;
     assert!(error.to_string().contains("order-service.2"), "{error}");
 
-    let error = refused("", |target| target.entry = "http://192.0.2.1/".parse().unwrap()).await;
+    let error = refused("", |target| {
+        target.entry = "http://192.0.2.1/".parse().unwrap()
+    })
+    .await;
     assert!(error.to_string().contains("--i-may-break-this"), "{error}");
 }

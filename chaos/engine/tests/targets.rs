@@ -113,13 +113,24 @@ that = "share_under(*, 50ms) >= 90% before slow"
 because = "nothing is slow yet"
 "#;
 
-async fn ran(scenario: &Scenario, target: &Target, dir: &Path) -> Result<chaos_engine::RunResult, EngineError> {
+async fn ran(
+    scenario: &Scenario,
+    target: &Target,
+    dir: &Path,
+) -> Result<chaos_engine::RunResult, EngineError> {
     let options = Options {
         seed: Some(3),
         out: dir.join("run"),
         ..Options::default()
     };
-    run(scenario, target, &options, &Silent, CancellationToken::new()).await
+    run(
+        scenario,
+        target,
+        &options,
+        &Silent,
+        CancellationToken::new(),
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,7 +164,10 @@ because = "nobody counts"
         assert_eq!(check.verdict, Verdict::Inconclusive, "{}", check.id);
     }
     let evidence = &result.checks[0].evidence;
-    assert!(evidence.contains("nobody on this target tells"), "{evidence}");
+    assert!(
+        evidence.contains("nobody on this target tells"),
+        "{evidence}"
+    );
 }
 
 #[tokio::test]
@@ -200,14 +214,32 @@ fn a_target_file_that_is_none_says_where() {
     let good = "schema_version = 1\nkind = \"x\"\nentry = \"http://127.0.0.1:1/\"\n";
     for (text, want) in [
         (good.replace("entry", "entri"), "line 3"),
-        (good.replace("http://127.0.0.1:1/", "nowhere"), "`nowhere` is no URL"),
-        (good.replace("version = 1", "version = 9"), "this engine reads 1"),
-        (format!("{good}[load]\nrequests = {{}}"), "at least one request"),
-        (format!("{good}[load.requests.browse]\npath = \"x\""), "must begin with `/`"),
-        (format!("{good}[load.requests.browes]\npath = \"/\""), "browes"),
+        (
+            good.replace("http://127.0.0.1:1/", "nowhere"),
+            "`nowhere` is no URL",
+        ),
+        (
+            good.replace("version = 1", "version = 9"),
+            "this engine reads 1",
+        ),
+        (
+            format!("{good}[load]\nrequests = {{}}"),
+            "at least one request",
+        ),
+        (
+            format!("{good}[load.requests.browse]\npath = \"x\""),
+            "must begin with `/`",
+        ),
+        (
+            format!("{good}[load.requests.browes]\npath = \"/\""),
+            "browes",
+        ),
     ] {
         std::fs::write(&file, &text).unwrap();
         let said = Target::from_file(&file).unwrap_err().to_string();
-        assert!(said.contains(want) && said.contains("t.toml"), "{text}: {said}");
+        assert!(
+            said.contains(want) && said.contains("t.toml"),
+            "{text}: {said}"
+        );
     }
 }

@@ -34,9 +34,13 @@ pub(super) fn read(
     link: Option<&str>,
 ) -> Option<RequestFault> {
     let methods = t.texts(c, "methods");
-    methods.iter().for_each(|method| method_known(c, method, link));
+    methods
+        .iter()
+        .for_each(|method| method_known(c, method, link));
     let callers = t.texts(c, "callers");
-    callers.iter().for_each(|caller| caller_known(c, caller, link));
+    callers
+        .iter()
+        .for_each(|caller| caller_known(c, caller, link));
     let users = users(c, &mut t);
     let effect = effect(c, &mut t, link);
     t.finish(c);
@@ -58,11 +62,16 @@ fn effect(c: &mut Collector<'_>, t: &mut Table<'_, '_>, link: Option<&str>) -> O
         for name in NAMES {
             t.raw(name);
         }
-        c.error(span, format!("one action is enough: `{name}` or `{second}`"));
+        c.error(
+            span,
+            format!("one action is enough: `{name}` or `{second}`"),
+        );
         return None;
     }
     if link.is_some_and(known::is_store) && !OF_STORES.contains(&name) {
-        let message = format!("a cache or database can't `{name}`; it can fail, delay, hang and have a capacity");
+        let message = format!(
+            "a cache or database can't `{name}`; it can fail, delay, hang and have a capacity"
+        );
         c.error(t.span(), message);
     }
     let mut inner = t.table(c, name)?;
@@ -183,7 +192,9 @@ fn dist(c: &mut Collector<'_>, t: &mut Table<'_, '_>, key: &'static str) -> Opti
     let t = Table::new(table, value.span(), &format!("`{key}`"));
     let entries = t.entries();
     let [(name, numbers)] = entries.as_slice() else {
-        let message = format!("`{key}` is a duration or one of {{ uniform = [\"1ms\", \"2ms\"] }}, {{ normal = [mean, deviation] }} and {{ pareto = [scale, shape] }}");
+        let message = format!(
+            "`{key}` is a duration or one of {{ uniform = [\"1ms\", \"2ms\"] }}, {{ normal = [mean, deviation] }} and {{ pareto = [scale, shape] }}"
+        );
         c.error(value.span(), message);
         return None;
     };
@@ -199,11 +210,7 @@ fn bounded(c: &mut Collector<'_>, value: &Spanned<DeValue<'_>>) -> Option<Durati
     Some(time)
 }
 
-fn drawn(
-    c: &mut Collector<'_>,
-    name: &At<String>,
-    numbers: &Spanned<DeValue<'_>>,
-) -> Option<Dist> {
+fn drawn(c: &mut Collector<'_>, name: &At<String>, numbers: &Spanned<DeValue<'_>>) -> Option<Dist> {
     if !["uniform", "normal", "pareto"].contains(&&*name.value) {
         let known = ["uniform", "normal", "pareto"];
         c.unknown(name.span.clone(), "distribution", &name.value, known);
@@ -224,7 +231,10 @@ fn drawn(
         return Some(Dist::Normal(first_time, second_time));
     }
     if second_time <= first_time {
-        c.error(second.span(), "the second bound of `uniform` must be above the first");
+        c.error(
+            second.span(),
+            "the second bound of `uniform` must be above the first",
+        );
     }
     Some(Dist::Uniform(first_time, second_time))
 }
@@ -252,7 +262,10 @@ fn users(c: &mut Collector<'_>, t: &mut Table<'_, '_>) -> Vec<i64> {
     for item in t.array(c, "users") {
         match number(item.get_ref()).filter(|n| n.fract() == 0.0 && *n > 0.0) {
             Some(id) => users.push(id as i64),
-            None => c.error(item.span(), "`users` holds user ids: whole numbers above zero"),
+            None => c.error(
+                item.span(),
+                "`users` holds user ids: whole numbers above zero",
+            ),
         }
     }
     users
@@ -264,7 +277,12 @@ fn method_known(c: &mut Collector<'_>, method: &At<String>, link: Option<&str>) 
         "database" => return,
         "cache" => {
             if !OF_CACHES.contains(&&*method.value) {
-                c.unknown(method.span.clone(), "method of a cache", &method.value, OF_CACHES);
+                c.unknown(
+                    method.span.clone(),
+                    "method of a cache",
+                    &method.value,
+                    OF_CACHES,
+                );
             }
             return;
         }
@@ -274,18 +292,30 @@ fn method_known(c: &mut Collector<'_>, method: &At<String>, link: Option<&str>) 
     if method.value.contains(' ') {
         // The gateway has every service's.
         let of = |s: &str| s == service || service == "gateway";
-        let routes = || ROUTES.iter().filter(|(s, _)| of(s)).map(|(_, route)| *route);
+        let routes = || {
+            ROUTES
+                .iter()
+                .filter(|(s, _)| of(s))
+                .map(|(_, route)| *route)
+        };
         if !routes().any(|route| route == method.value) {
             c.unknown(method.span.clone(), "route", &method.value, routes());
         }
     } else if !known::methods(link).any(|known| known == method.value) {
         let what = "gRPC method (a REST route is written \"GET /path/\"):";
-        c.unknown(method.span.clone(), what, &method.value, known::methods(link));
+        c.unknown(
+            method.span.clone(),
+            what,
+            &method.value,
+            known::methods(link),
+        );
     }
 }
 
 fn caller_known(c: &mut Collector<'_>, caller: &At<String>, link: Option<&str>) {
-    let only = link.and_then(|l| l.split_once('-')).map(|(caller, _)| caller);
+    let only = link
+        .and_then(|l| l.split_once('-'))
+        .map(|(caller, _)| caller);
     if !CALLERS.contains(&&*caller.value) {
         c.unknown(caller.span.clone(), "caller", &caller.value, CALLERS);
     } else if let Some(only) = only.filter(|only| *only != "*" && *only != caller.value) {

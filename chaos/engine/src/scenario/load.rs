@@ -96,7 +96,10 @@ fn name(c: &mut Collector<'_>, t: &mut Table<'_, '_>, earlier: &[Stream]) -> Res
     } else {
         return Ok(());
     };
-    c.error(name.span.clone(), format!("`{is}` is the name of {taken} already"));
+    c.error(
+        name.span.clone(),
+        format!("`{is}` is the name of {taken} already"),
+    );
     Err(())
 }
 
@@ -112,8 +115,12 @@ fn stream(c: &mut Collector<'_>, mut t: Table<'_, '_>) -> Option<Stream> {
         sound = false;
     }
     sound &= t.raw("rate").is_none_or(|v| rate(c, v));
-    sound &= t.raw("arrivals").is_none_or(|v| parsed::<loadtest::Arrivals>(c, v).is_some());
-    sound &= t.raw("priority").is_none_or(|v| parsed::<Priority>(c, v).is_some());
+    sound &= t
+        .raw("arrivals")
+        .is_none_or(|v| parsed::<loadtest::Arrivals>(c, v).is_some());
+    sound &= t
+        .raw("priority")
+        .is_none_or(|v| parsed::<Priority>(c, v).is_some());
     for key in ["customers", "think"] {
         t.raw(key);
     }
@@ -134,7 +141,9 @@ fn rate(c: &mut Collector<'_>, value: &Spanned<DeValue<'_>>) -> bool {
         Some(_) => "`rate` must be above zero".to_owned(),
         None => {
             let found = article(value.get_ref().type_str());
-            format!("`rate` must be a number, not {found}; or a profile such as {{ from = 20, to = 100 }}")
+            format!(
+                "`rate` must be a number, not {found}; or a profile such as {{ from = 20, to = 100 }}"
+            )
         }
     };
     c.error(value.span(), message);
@@ -158,7 +167,9 @@ fn whole(
     match valid {
         Ok(stream) => Some(stream),
         Err(why) => {
-            let at = why.split_once(": ").and_then(|(field, _)| place(table, field));
+            let at = why
+                .split_once(": ")
+                .and_then(|(field, _)| place(table, field));
             c.error(at.unwrap_or(span), why);
             None
         }
@@ -201,7 +212,11 @@ pub(super) fn quick(c: &mut Collector<'_>, streams: &mut [Stream], t: &Table<'_,
             c.error(value.span(), "write { rate = 10 }");
             continue;
         };
-        if let Some(changed) = changed(c, &streams[i], Table::new(table, value.span(), "[quick.stream]")) {
+        if let Some(changed) = changed(
+            c,
+            &streams[i],
+            Table::new(table, value.span(), "[quick.stream]"),
+        ) {
             streams[i] = changed;
         }
     }
@@ -229,7 +244,11 @@ pub(super) fn stream_name(stream: &Stream, place: usize) -> String {
 }
 
 /// `[fixtures]`, or what `[quick.fixtures]` changes of it.
-pub(super) fn fixtures(c: &mut Collector<'_>, t: Option<Table<'_, '_>>, usual: Fixtures) -> Fixtures {
+pub(super) fn fixtures(
+    c: &mut Collector<'_>,
+    t: Option<Table<'_, '_>>,
+    usual: Fixtures,
+) -> Fixtures {
     let Some(mut t) = t else { return usual };
     let mut bounded = |key, usual: u64, most: i64| {
         let Some(n) = t.integer(c, key) else {

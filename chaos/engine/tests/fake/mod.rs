@@ -4,7 +4,6 @@
     clippy::unwrap_used,
     reason = "a test stops where something is not as it should be"
 )]
-
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::collections::{BTreeMap, HashMap};

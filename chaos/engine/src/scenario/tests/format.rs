@@ -121,7 +121,10 @@ fn errors(from: &str, to: &str) -> Vec<(usize, usize, String)> {
     let Err(problems) = Scenario::parse(&ALL.replacen(from, to, 1), "f.toml") else {
         panic!("`{to}` is accepted")
     };
-    let errors = problems.items.iter().filter(|i| i.severity == Severity::Error);
+    let errors = problems
+        .items
+        .iter()
+        .filter(|i| i.severity == Severity::Error);
     errors.map(|i| (i.line, i.column, i.text())).collect()
 }
 
@@ -134,14 +137,23 @@ fn everything_reads_as_written() {
     let s = all();
     assert_eq!(s.replicas["product-service"], 2);
     assert_eq!(s.links, ["client-nginx"]);
-    assert_eq!((s.full.fixtures.customers, s.full.fixtures.units), (500, 1_000_000));
+    assert_eq!(
+        (s.full.fixtures.customers, s.full.fixtures.units),
+        (500, 1_000_000)
+    );
     assert_eq!(s.full.streams.len(), 3);
     assert_eq!(s.full.streams[0].name.as_deref(), Some("payments"));
-    assert!(matches!(s.full.streams[2].source, loadtest::Source::Closed { customers: 50, .. }));
+    assert!(matches!(
+        s.full.streams[2].source,
+        loadtest::Source::Closed { customers: 50, .. }
+    ));
     assert_eq!(s.full.windows[0].name, "calm");
     let shop = s.arm("shop").unwrap();
     assert!(shop.named.contains("load") && !shop.named.contains("order-user"));
-    let times: Vec<u64> = fault(&s.full, "flap").times().map(|t| t.as_secs()).collect();
+    let times: Vec<u64> = fault(&s.full, "flap")
+        .times()
+        .map(|t| t.as_secs())
+        .collect();
     assert_eq!(times, [20, 22, 24, 26, 28]);
     assert_eq!(fault(&s.full, "flap").ends(), Duration::from_secs(29));
     assert_eq!(fault(&s.full, "again").lasts, Duration::ZERO);
@@ -149,7 +161,10 @@ fn everything_reads_as_written() {
         fault(&s.full, "crash").links(),
         ["gateway-user", "order-user"]
     );
-    assert_eq!(fault(&s.full, "slow").links(), ["gateway-product", "order-product"]);
+    assert_eq!(
+        fault(&s.full, "slow").links(),
+        ["gateway-product", "order-product"]
+    );
     assert_eq!(fault(&s.full, "flaky").links(), ["order-product"]);
 }
 
@@ -161,11 +176,23 @@ fn quick_changes_every_part_that_it_names() {
     assert_eq!(flap.again.unwrap().times, 2);
     assert_eq!(flap.ends(), Duration::from_secs(24));
     assert_eq!(quick.windows[0].lasts, Duration::from_secs(1));
-    assert_eq!((quick.fixtures.customers, quick.fixtures.products), (60, 100));
-    assert_eq!(quick.streams[0].rate().map(loadtest::Profile::peak), Some(10.0));
+    assert_eq!(
+        (quick.fixtures.customers, quick.fixtures.products),
+        (60, 100)
+    );
+    assert_eq!(
+        quick.streams[0].rate().map(loadtest::Profile::peak),
+        Some(10.0)
+    );
     assert_eq!(quick.streams[0].priority, s.full.streams[0].priority);
-    assert_eq!(quick.streams[1].rate().map(loadtest::Profile::peak), Some(2.0));
-    assert!(matches!(quick.streams[2].source, loadtest::Source::Closed { customers: 5, .. }));
+    assert_eq!(
+        quick.streams[1].rate().map(loadtest::Profile::peak),
+        Some(2.0)
+    );
+    assert!(matches!(
+        quick.streams[2].source,
+        loadtest::Source::Closed { customers: 5, .. }
+    ));
 }
 
 #[test]
@@ -207,72 +234,332 @@ fn faults_per_request_go_out_as_the_control_api_takes_them() {
 fn each_mistake_is_told_once_and_where_it_is() {
     for (from, to, marked, want) in [
         // Topology and fixtures.
-        ("product-service = 2", "product-servce = 2", "product-servce", "did you mean `product-service`?"),
-        ("product-service = 2", "product-service = 20", "20", "from 1 to 9"),
-        ("product-service = 2", "gateway = 2", "2 }", "there is one of it"),
-        ("links = [\"client-nginx\"]", "links = [\"order-user\"]", "\"order-user\"", "a link of the shop already"),
-        ("customers = 500", "customers = 50000", "50000", "from 1 to 10000"),
-        ("products = 100", "product = 100", "product = 100", "did you mean `products`?"),
+        (
+            "product-service = 2",
+            "product-servce = 2",
+            "product-servce",
+            "did you mean `product-service`?",
+        ),
+        (
+            "product-service = 2",
+            "product-service = 20",
+            "20",
+            "from 1 to 9",
+        ),
+        (
+            "product-service = 2",
+            "gateway = 2",
+            "2 }",
+            "there is one of it",
+        ),
+        (
+            "links = [\"client-nginx\"]",
+            "links = [\"order-user\"]",
+            "\"order-user\"",
+            "a link of the shop already",
+        ),
+        (
+            "customers = 500",
+            "customers = 50000",
+            "50000",
+            "from 1 to 10000",
+        ),
+        (
+            "products = 100",
+            "product = 100",
+            "product = 100",
+            "did you mean `products`?",
+        ),
         // Load.
-        ("from = 20, to = 100", "from = 20, tto = 100", "{ from = 20, tto", "tto"),
-        ("from = 20, to = 100", "from = 20, to = \"x\"", "\"x\"", "rate.to"),
-        ("from = 20, to = 100", "from = 20, to = 1e9", "1e9", "rate.to"),
-        ("name = \"payments\"", "name = \"view\"", "\"view\"", "the name of an operation already"),
-        ("name = \"payments\"", "name = \"sheddable\"", "\"sheddable\"", "the name of a priority"),
-        ("name = \"patient\"", "name = \"payments\"", "\"payments\"\nmix = \"view\"", "another stream"),
-        ("priority = \"critical-plus\"", "priority = \"high\"", "\"high\"", "critical-plus"),
-        ("customers = 50\n", "customers = 0\n", "0\nthink", "customers"),
-        ("customers = 50\n", "customers = 50\nrate = 3\n", "50\nrate", "either a `rate` or `customers`"),
+        (
+            "from = 20, to = 100",
+            "from = 20, tto = 100",
+            "{ from = 20, tto",
+            "tto",
+        ),
+        (
+            "from = 20, to = 100",
+            "from = 20, to = \"x\"",
+            "\"x\"",
+            "rate.to",
+        ),
+        (
+            "from = 20, to = 100",
+            "from = 20, to = 1e9",
+            "1e9",
+            "rate.to",
+        ),
+        (
+            "name = \"payments\"",
+            "name = \"view\"",
+            "\"view\"",
+            "the name of an operation already",
+        ),
+        (
+            "name = \"payments\"",
+            "name = \"sheddable\"",
+            "\"sheddable\"",
+            "the name of a priority",
+        ),
+        (
+            "name = \"patient\"",
+            "name = \"payments\"",
+            "\"payments\"\nmix = \"view\"",
+            "another stream",
+        ),
+        (
+            "priority = \"critical-plus\"",
+            "priority = \"high\"",
+            "\"high\"",
+            "critical-plus",
+        ),
+        (
+            "customers = 50\n",
+            "customers = 0\n",
+            "0\nthink",
+            "customers",
+        ),
+        (
+            "customers = 50\n",
+            "customers = 50\nrate = 3\n",
+            "50\nrate",
+            "either a `rate` or `customers`",
+        ),
         // Conditions.
-        ("name = \"capacity\"", "name = \"flaky\"", "\"flaky\"\nat", "taken already"),
+        (
+            "name = \"capacity\"",
+            "name = \"flaky\"",
+            "\"flaky\"\nat",
+            "taken already",
+        ),
         ("at_once = 10, ", "", "{ service_time", "needs `at_once`"),
         ("at_once = 10", "at_once = 0", "0, serv", "above zero"),
-        ("uniform = [\"40ms\", \"60ms\"]", "uniform = [\"40ms\", \"30ms\"]", "\"30ms\"", "must be above the first"),
-        ("uniform = [\"40ms\", \"60ms\"]", "unform = [\"40ms\", \"60ms\"]", "unform", "unknown distribution `unform`; did you mean `uniform`?"),
-        ("uniform = [\"40ms\", \"60ms\"]", "pareto = [\"40ms\", 0]", "0] }", "a number above zero"),
-        ("uniform = [\"40ms\", \"60ms\"]", "uniform = [\"40ms\", \"60\"]", "\"60\"", "is no duration"),
+        (
+            "uniform = [\"40ms\", \"60ms\"]",
+            "uniform = [\"40ms\", \"30ms\"]",
+            "\"30ms\"",
+            "must be above the first",
+        ),
+        (
+            "uniform = [\"40ms\", \"60ms\"]",
+            "unform = [\"40ms\", \"60ms\"]",
+            "unform",
+            "unknown distribution `unform`; did you mean `uniform`?",
+        ),
+        (
+            "uniform = [\"40ms\", \"60ms\"]",
+            "pareto = [\"40ms\", 0]",
+            "0] }",
+            "a number above zero",
+        ),
+        (
+            "uniform = [\"40ms\", \"60ms\"]",
+            "uniform = [\"40ms\", \"60\"]",
+            "\"60\"",
+            "is no duration",
+        ),
         // Faults per request.
-        ("share = 0.2", "share = 2", "2, status", "above 0 and at most 1"),
-        ("share = 0.2, status = \"UNAVAILABLE\"", "share = 0.2", "{ share = 0.2 }", "needs `status`"),
-        ("\"UNAVAILABLE\"", "\"UNAVAILBLE\"", "\"UNAVAILBLE\"", "unknown gRPC status `UNAVAILBLE`; did you mean `UNAVAILABLE`?"),
+        (
+            "share = 0.2",
+            "share = 2",
+            "2, status",
+            "above 0 and at most 1",
+        ),
+        (
+            "share = 0.2, status = \"UNAVAILABLE\"",
+            "share = 0.2",
+            "{ share = 0.2 }",
+            "needs `status`",
+        ),
+        (
+            "\"UNAVAILABLE\"",
+            "\"UNAVAILBLE\"",
+            "\"UNAVAILBLE\"",
+            "unknown gRPC status `UNAVAILBLE`; did you mean `UNAVAILABLE`?",
+        ),
         ("status = 503", "status = 200", "200 }", "from 400 to 599"),
-        ("of = \"call\"", "of = \"cal\"", "\"cal\"", "did you mean `call`?"),
-        ("first = 2, of", "share = 0.5, of", "\"call\"", "`of` goes with `first`"),
-        ("first = 2, of", "first = 2, share = 0.5, of", "0.5", "not both"),
-        ("{ fail = { share = 0.2,", "{ fial = { share = 0.2,", "fial", "unknown action `fial`; did you mean `fail`?"),
-        ("[\"GetProducts\"]", "[\"GetProdcts\"]", "\"GetProdcts\"", "did you mean `GetProducts`?"),
-        ("[\"GetProducts\"]", "[]", "[], callers", "leave it out to mean all"),
-        ("[\"GET /api/orders/{id}/\"]", "[\"GET /api/order/{id}/\"]", "\"GET /api/order/", "did you mean `GET /api/orders/{id}/`?"),
-        ("callers = [\"order\"]", "callers = [\"gateway\"]", "\"gateway\"], users", "only `order` calls over this link"),
+        (
+            "of = \"call\"",
+            "of = \"cal\"",
+            "\"cal\"",
+            "did you mean `call`?",
+        ),
+        (
+            "first = 2, of",
+            "share = 0.5, of",
+            "\"call\"",
+            "`of` goes with `first`",
+        ),
+        (
+            "first = 2, of",
+            "first = 2, share = 0.5, of",
+            "0.5",
+            "not both",
+        ),
+        (
+            "{ fail = { share = 0.2,",
+            "{ fial = { share = 0.2,",
+            "fial",
+            "unknown action `fial`; did you mean `fail`?",
+        ),
+        (
+            "[\"GetProducts\"]",
+            "[\"GetProdcts\"]",
+            "\"GetProdcts\"",
+            "did you mean `GetProducts`?",
+        ),
+        (
+            "[\"GetProducts\"]",
+            "[]",
+            "[], callers",
+            "leave it out to mean all",
+        ),
+        (
+            "[\"GET /api/orders/{id}/\"]",
+            "[\"GET /api/order/{id}/\"]",
+            "\"GET /api/order/",
+            "did you mean `GET /api/orders/{id}/`?",
+        ),
+        (
+            "callers = [\"order\"]",
+            "callers = [\"gateway\"]",
+            "\"gateway\"], users",
+            "only `order` calls over this link",
+        ),
         ("users = [7]", "users = [\"bob\"]", "\"bob\"", "user ids"),
-        ("{ fail = { share = 1.0 } }", "{ work = { time = \"1s\" } }", "{ work", "can't `work`"),
-        ("time = { normal", "tme = { normal", "{ share = 0.5", "needs `time`"),
-        ("{ fail = { share = 1.0 } }", "{ fail = {}, methods = [\"gte\"] }", "\"gte\"", "did you mean `get`?"),
-        ("[\"800ms\", \"200ms\"]", "[\"2m\", \"200ms\"]", "\"2m\"", "at most 60s"),
-        ("link = \"order-user\"", "link = \"load-gateway\"", "\"load-gateway\"", "no fault proxy stands"),
+        (
+            "{ fail = { share = 1.0 } }",
+            "{ work = { time = \"1s\" } }",
+            "{ work",
+            "can't `work`",
+        ),
+        (
+            "time = { normal",
+            "tme = { normal",
+            "{ share = 0.5",
+            "needs `time`",
+        ),
+        (
+            "{ fail = { share = 1.0 } }",
+            "{ fail = {}, methods = [\"gte\"] }",
+            "\"gte\"",
+            "did you mean `get`?",
+        ),
+        (
+            "[\"800ms\", \"200ms\"]",
+            "[\"2m\", \"200ms\"]",
+            "\"2m\"",
+            "at most 60s",
+        ),
+        (
+            "link = \"order-user\"",
+            "link = \"load-gateway\"",
+            "\"load-gateway\"",
+            "no fault proxy stands",
+        ),
         // The proxies' toxics.
-        ("average_size = 100, ", "", "{ toxic = \"slicer\"", "needs `average_size`"),
-        ("size_variation = 50", "size_variation = 100", "{ toxic = \"slicer\"", "below `average_size`"),
+        (
+            "average_size = 100, ",
+            "",
+            "{ toxic = \"slicer\"",
+            "needs `average_size`",
+        ),
+        (
+            "size_variation = 50",
+            "size_variation = 100",
+            "{ toxic = \"slicer\"",
+            "below `average_size`",
+        ),
         ("delay = 10", "dely = 10", "dely", "did you mean `delay`?"),
-        ("toxicity = 0.5", "toxicity = 1.5", "1.5", "share of connections"),
+        (
+            "toxicity = 0.5",
+            "toxicity = 1.5",
+            "1.5",
+            "share of connections",
+        ),
         // Again and again.
         ("every = \"2s\"\n", "", "5\nlink", "`times` needs `every`"),
         ("times = 5\n", "", "\"2s\"\nlink", "`every` needs `times`"),
-        ("every = \"2s\"", "every = \"1s\"", "\"1s\"\ntimes", "longer than `for`"),
-        ("times = 5", "times = 25", "\"20s\"\nfor = \"1s\"", "cleared at 1m 9s"),
+        (
+            "every = \"2s\"",
+            "every = \"1s\"",
+            "\"1s\"\ntimes",
+            "longer than `for`",
+        ),
+        (
+            "times = 5",
+            "times = 25",
+            "\"20s\"\nfor = \"1s\"",
+            "cleared at 1m 9s",
+        ),
         // Processes.
-        ("part = \"user-service\"", "part = \"usr-service\"", "\"usr-service\"", "did you mean `user-service`?"),
-        ("part = \"user-service\"", "link = \"order-user\"", "\"order-user\"\naction = \"kill\"", "name a `part`"),
-        ("action = \"kill\"", "action = \"kil\"", "\"kil\"", "did you mean `kill`?"),
-        ("action = \"kill\"", "action = \"down\"", "\"user-service\"", "name a `link`"),
-        ("at = \"50s\"\n", "at = \"50s\"\nfor = \"1s\"\n", "\"1s\"\npart", "leave `for` out"),
-        ("link = \"*-product\"", "link = \"*-prodct\"", "\"*-prodct\"", "unknown link"),
+        (
+            "part = \"user-service\"",
+            "part = \"usr-service\"",
+            "\"usr-service\"",
+            "did you mean `user-service`?",
+        ),
+        (
+            "part = \"user-service\"",
+            "link = \"order-user\"",
+            "\"order-user\"\naction = \"kill\"",
+            "name a `part`",
+        ),
+        (
+            "action = \"kill\"",
+            "action = \"kil\"",
+            "\"kil\"",
+            "did you mean `kill`?",
+        ),
+        (
+            "action = \"kill\"",
+            "action = \"down\"",
+            "\"user-service\"",
+            "name a `link`",
+        ),
+        (
+            "at = \"50s\"\n",
+            "at = \"50s\"\nfor = \"1s\"\n",
+            "\"1s\"\npart",
+            "leave `for` out",
+        ),
+        (
+            "link = \"*-product\"",
+            "link = \"*-prodct\"",
+            "\"*-prodct\"",
+            "unknown link",
+        ),
         // Windows and quick.
-        ("at = \"56s\"", "at = \"58s\"", "\"58s\"", "ends at 1m 2s, but the load ends at 1m"),
-        ("{ payments = { rate = 10 }", "{ payment = { rate = 10 }", "payment =", "did you mean `payments`?"),
-        ("patient = { customers = 5 }", "patient = { rate = 5 }", "{ rate = 5 }", "either a `rate` or `customers`"),
-        ("times = 2, every = \"3s\", for = \"2s\"", "every = \"1s\"", "\"1s\" } }", "longer than `for`"),
-        ("window = { calm", "window = { clam", "clam", "unknown window `clam`; did you mean `calm`?"),
+        (
+            "at = \"56s\"",
+            "at = \"58s\"",
+            "\"58s\"",
+            "ends at 1m 2s, but the load ends at 1m",
+        ),
+        (
+            "{ payments = { rate = 10 }",
+            "{ payment = { rate = 10 }",
+            "payment =",
+            "did you mean `payments`?",
+        ),
+        (
+            "patient = { customers = 5 }",
+            "patient = { rate = 5 }",
+            "{ rate = 5 }",
+            "either a `rate` or `customers`",
+        ),
+        (
+            "times = 2, every = \"3s\", for = \"2s\"",
+            "every = \"1s\"",
+            "\"1s\" } }",
+            "longer than `for`",
+        ),
+        (
+            "window = { calm",
+            "window = { clam",
+            "clam",
+            "unknown window `clam`; did you mean `calm`?",
+        ),
         // Arms.
         ("load = \"naive\"", "load = \"nave\"", "\"nave\"", "naive"),
     ] {
@@ -314,7 +601,10 @@ fn a_link_is_not_taken_down_twice_at_a_time() {
         ("24500ms", "100ms", "order-product.1"),
     ] {
         let problems = beside(at, lasts, link).unwrap_err().to_string();
-        assert!(problems.contains("clearing the one would end the other"), "{at}: {problems}");
+        assert!(
+            problems.contains("clearing the one would end the other"),
+            "{at}: {problems}"
+        );
     }
     for (at, lasts, link) in [
         ("21100ms", "500ms", "order-product"),
@@ -330,7 +620,10 @@ fn what_a_proxy_may_not_be_there_for_is_a_warning() {
     let on = |link: &str| {
         let s = ALL.replacen("link = \"order-user\"", &format!("link = \"{link}\""), 1);
         let s = Scenario::parse(&s, "f.toml").unwrap_or_else(|e| panic!("{e}"));
-        s.warnings.iter().map(|w| w.message.clone()).collect::<Vec<_>>()
+        s.warnings
+            .iter()
+            .map(|w| w.message.clone())
+            .collect::<Vec<_>>()
     };
     assert!(on("order-user").is_empty());
     assert!(on("client-nginx").is_empty());
@@ -342,5 +635,9 @@ fn what_a_proxy_may_not_be_there_for_is_a_warning() {
 fn a_condition_can_not_stop_a_process() {
     let to = "part = \"user-service\"\naction = \"kill\"\n[[condition]]\nname = \"x\"\nlink = \"gateway-product\"";
     let told = errors("link = \"gateway-product\"", to);
-    assert!(told.iter().any(|(.., text)| text.contains("use [[timeline]]")), "{told:?}");
+    assert!(
+        told.iter()
+            .any(|(.., text)| text.contains("use [[timeline]]")),
+        "{told:?}"
+    );
 }

@@ -44,7 +44,9 @@ fn problems(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String
             "minimum" => value.as_f64().is_none_or(|n| n >= number()),
             "maximum" => value.as_f64().is_none_or(|n| n <= number()),
             "exclusiveMinimum" => value.as_f64().is_none_or(|n| n > number()),
-            "minLength" => value.as_str().is_none_or(|s| s.chars().count() as f64 >= number()),
+            "minLength" => value
+                .as_str()
+                .is_none_or(|s| s.chars().count() as f64 >= number()),
             "minItems" => value.as_array().is_none_or(|a| a.len() as f64 >= number()),
             "maxItems" => value.as_array().is_none_or(|a| a.len() as f64 <= number()),
             "minProperties" => value.as_object().is_none_or(|o| o.len() as f64 >= number()),
@@ -58,7 +60,9 @@ fn problems(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String
             }
             "required" => {
                 let wanted = limit.as_array().unwrap().iter();
-                wanted.into_iter().all(|key| value.get(key.as_str().unwrap()).is_some())
+                wanted
+                    .into_iter()
+                    .all(|key| value.get(key.as_str().unwrap()).is_some())
             }
             "properties" | "additionalProperties" => {
                 let known = schema.get("properties").and_then(Value::as_object);
@@ -133,9 +137,18 @@ fn what_the_reader_refuses_by_its_shape_the_schema_refuses_too() {
         ("arrivals = \"poisson\"", "arrivals = \"poison\""),
         ("action = \"down\"", "action = \"dwon\""),
         ("action = \"down\"", "action = { toxic = \"latncy\" }"),
-        ("action = \"down\"", "action = { toxic = \"latency\", toxicity = 2 }"),
-        ("action = \"down\"", "action = { fail = { share = 2, status = 503 } }"),
-        ("action = \"down\"", "action = { fail = { share = 1, status = 200 } }"),
+        (
+            "action = \"down\"",
+            "action = { toxic = \"latency\", toxicity = 2 }",
+        ),
+        (
+            "action = \"down\"",
+            "action = { fail = { share = 2, status = 503 } }",
+        ),
+        (
+            "action = \"down\"",
+            "action = { fail = { share = 1, status = 200 } }",
+        ),
         ("action = \"down\"", "action = \"kill\""),
         ("link = \"order-product\"", "part = \"order-service\""),
         ("order-product = \"naive\"", "order-produt = \"naive\""),
@@ -159,13 +172,17 @@ fn names(at: &str) -> Vec<String> {
 #[test]
 fn the_schema_knows_the_names_that_the_reader_knows() {
     assert_eq!(names("/$defs/link/anyOf/0/enum"), known::LINKS);
-    assert_eq!(names("/$defs/part/anyOf/0/enum"), known::PARTS);
+    assert_eq!(names("/$defs/part/anyOf/0/enum"), known::PROCESSES);
     assert_eq!(names("/$defs/status/anyOf/0/enum"), known::GRPC_CODES);
     assert_eq!(names("/$defs/callers/items/enum"), known::CALLERS);
     let schema = schema();
     let keys = |at: &str| -> Vec<String> {
         let object = schema.pointer(at).and_then(Value::as_object);
-        let mut keys: Vec<String> = object.unwrap_or_else(|| panic!("{at}")).keys().cloned().collect();
+        let mut keys: Vec<String> = object
+            .unwrap_or_else(|| panic!("{at}"))
+            .keys()
+            .cloned()
+            .collect();
         keys.sort();
         keys
     };
@@ -175,15 +192,24 @@ fn the_schema_knows_the_names_that_the_reader_knows() {
         names
     };
     let slots = known::SLOTS.iter().map(|(slot, _)| *slot).collect();
-    assert_eq!(keys("/properties/arms/additionalProperties/properties"), sorted(slots));
+    assert_eq!(
+        keys("/properties/arms/additionalProperties/properties"),
+        sorted(slots)
+    );
     let ops = loadtest::Op::ALL.iter().map(|op| op.as_str()).collect();
     assert_eq!(keys("/$defs/mix/anyOf/1/properties"), sorted(ops));
     for (toxic, attributes) in known::TOXICS {
         let all = [attributes, &["stream", "toxic", "toxicity"]].concat();
-        assert_eq!(keys(&format!("/$defs/toxic-{toxic}/properties")), sorted(all));
+        assert_eq!(
+            keys(&format!("/$defs/toxic-{toxic}/properties")),
+            sorted(all)
+        );
     }
     for effect in effects::NAMES {
         let all = vec![effect, "callers", "methods", "users"];
-        assert_eq!(keys(&format!("/$defs/action-{effect}/properties")), sorted(all));
+        assert_eq!(
+            keys(&format!("/$defs/action-{effect}/properties")),
+            sorted(all)
+        );
     }
 }
