@@ -1,6 +1,6 @@
 //! What the gateway is configured with.
 
-use kit::{Common, Env};
+use kit::{Common, Env, replicas};
 use resilience::{Policy, PolicySpec};
 
 use crate::routes::Upstream;
@@ -10,8 +10,8 @@ use crate::routes::Upstream;
 pub struct Config {
     /// What all parts share.
     pub common: Common,
-    /// Base address of each service.
-    pub upstreams: [(Upstream, String); 3],
+    /// Base address of each service, of each of its replicas where there are several.
+    pub upstreams: [(Upstream, Vec<String>); 3],
     /// What the slots of its callers start with.
     pub policy: Policy,
     /// Origins whose pages may call the API.
@@ -38,18 +38,23 @@ impl Config {
     }
 }
 
-fn upstream(env: &mut Env, name: &str, port: u16) -> String {
-    let url = env
+fn upstream(env: &mut Env, name: &str, port: u16) -> Vec<String> {
+    let list = env
         .text(name)
         .unwrap_or_else(|| format!("http://127.0.0.1:{port}"));
-    let url = url.trim_end_matches('/').to_owned();
-    match url::Url::parse(&url) {
-        Ok(parsed) if parsed.scheme() == "http" && parsed.has_host() && parsed.path() == "/" => {}
-        _ => env.problem(format!(
-            "{name}={url:?} can't be used: it is http://host:port"
-        )),
+    let urls = replicas::addresses(&list);
+    if urls.is_empty() || !urls.iter().all(|url| is_base(url)) {
+        env.problem(format!(
+            "{name}={list:?} can't be used: it is http://host:port, of several replicas with \
+             commas between"
+        ));
     }
-    url
+    urls
+}
+
+fn is_base(url: &str) -> bool {
+    url::Url::parse(url)
+        .is_ok_and(|url| url.scheme() == "http" && url.has_host() && url.path() == "/")
 }
 
 /// One attempt and a deadline longer than that of the services' own calls;
@@ -87,4 +92,35 @@ fn cors(env: &mut Env) -> Vec<String> {
         }
     }
     origins
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Config, String> {
+        let mut env = Env::from_pairs(&[&[("LAB_MODE", "1")], pairs].concat());
+        let config = Config::read(&mut env);
+        env.finish().map(|()| config).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_service_has_one_address_or_one_for_each_replica() {
+        let list = "http://127.0.0.1:1/, http://127.0.0.1:2";
+        let config = read(&[("PRODUCT_SERVICE_URL", list)]).unwrap();
+        let [user, product, _] = config.upstreams;
+        assert_eq!(user.1, ["http://127.0.0.1:8001"]);
+        assert_eq!(product.1, ["http://127.0.0.1:1", "http://127.0.0.1:2"]);
+        for wrong in ["http://a:1,ftp://b:2", ",", "http://a:1/api"] {
+            let error = read(&[("PRODUCT_SERVICE_URL", wrong)]).unwrap_err();
+            assert!(error.contains("PRODUCT_SERVICE_URL"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_of_its_own_is_all_that_the_gateway_starts_with() {
+        let policy = read(&[]).unwrap().policy;
+        assert_eq!(policy.deadline, Some(std::time::Duration::from_secs(15)));
+        assert!(policy.retry.is_none() && policy.propagate_deadline);
+    }
 }

@@ -43,6 +43,11 @@ impl Failure {
         }
     }
 
+    /// Whether there was no answer at all.
+    pub fn is_of_the_connection(&self) -> bool {
+        !matches!(self, Self::Answer(_))
+    }
+
     /// What the client gets: the service's own answer where there is one.
     pub fn into_response(error: CallError<Self>) -> Response {
         match error {

@@ -14,7 +14,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use kit::{ApiError, Ctx, http as rules};
+use kit::{ApiError, Ctx, http as rules, replicas::Replicas};
 use resilience::{Attempt, Call, Slot, priority::Priority};
 
 use crate::{
@@ -29,6 +29,9 @@ const CONNECT: Duration = Duration::from_secs(1);
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// What we are called in requests.
+const CALLER: &str = "gateway";
 
 /// Between two neighbours only (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -53,13 +56,13 @@ struct Inner {
 
 struct Target {
     upstream: Upstream,
-    base: String,
+    replicas: Replicas<String>,
     slot: Slot,
 }
 
 impl Services {
-    /// Each with its base address and slot.
-    pub fn new(targets: impl IntoIterator<Item = (Upstream, String, Slot)>) -> Self {
+    /// Each with the base addresses of its replicas and its slot.
+    pub fn new(targets: impl IntoIterator<Item = (Upstream, Vec<String>, Slot)>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT));
@@ -67,10 +70,13 @@ impl Services {
             .pool_idle_timeout(POOL_IDLE)
             .pool_timer(TokioTimer::new())
             .build(connector);
-        let targets = targets.into_iter().map(|(upstream, base, slot)| Target {
-            upstream,
-            base,
-            slot,
+        let targets = targets.into_iter().filter_map(|(upstream, bases, slot)| {
+            let replicas = Replicas::new(bases)?;
+            Some(Target {
+                upstream,
+                replicas,
+                slot,
+            })
         });
         Self(Arc::new(Inner {
             client,
@@ -87,11 +93,22 @@ impl Services {
         found.ok_or_else(|| ApiError::internal(format!("no address for {}", upstream.name())))
     }
 
-    /// A plain GET past the slot's policy, for health.
+    /// A plain GET past the slot's policy, for health: the first success of any replica, or else
+    /// what one of them said.
     pub(crate) async fn get(&self, upstream: Upstream, path: &str) -> Result<Response, ApiError> {
         let target = self.target(upstream)?;
-        let uri = format!("{}{path}", target.base);
-        let request = http::Request::get(uri)
+        let mut told = Err(ApiError::unavailable(None));
+        for base in target.replicas.targets() {
+            match self.get_from(base, path).await {
+                Ok(answer) if answer.status().is_success() => return Ok(answer),
+                other => told = other,
+            }
+        }
+        told
+    }
+
+    async fn get_from(&self, base: &str, path: &str) -> Result<Response, ApiError> {
+        let request = http::Request::get(format!("{base}{path}"))
             .body(Full::default())
             .map_err(ApiError::internal)?;
         let answer = self.0.client.request(request).await;
@@ -120,7 +137,10 @@ async fn pass(services: &Services, request: Request) -> Result<Response, ApiErro
     let body = to_bytes(body, rules::BODY_LIMIT)
         .await
         .map_err(body_error)?;
-    let uri = uri(&target.base, &parts.uri)?;
+    let bases = target.replicas.targets();
+    let uris: Vec<Uri> = bases
+        .map(|base| uri(base, &parts.uri))
+        .collect::<Result<_, _>>()?;
     let mut headers = headers(&parts, &ctx);
     let priority = priority(&parts, route.upstream, &ctx);
     put(&mut headers, rules::PRIORITY, priority.as_str());
@@ -131,9 +151,22 @@ async fn pass(services: &Services, request: Request) -> Result<Response, ApiErro
         deadline: ctx.deadline,
     };
     let client = &services.0.client;
+    let mut tried = None;
     let answer = target.slot.call(call, |attempt| {
-        let request = attempt_request(&parts.method, &uri, &headers, body.clone(), attempt);
-        async move { Failure::judge(client.request(request?).await) }
+        let replica = target.replicas.pick(tried.take());
+        tried = Some(replica.index());
+        if let Some(number) = replica.number() {
+            target.slot.routed(&call, attempt.number, number);
+        }
+        let uri = &uris[replica.index()];
+        let request = attempt_request(&parts.method, uri, &headers, body.clone(), attempt);
+        async move {
+            let answer = Failure::judge(client.request(request).await);
+            if answer.as_ref().is_err_and(Failure::is_of_the_connection) {
+                replica.failed();
+            }
+            answer
+        }
     });
     Ok(answer
         .await
@@ -146,11 +179,14 @@ fn attempt_request(
     headers: &HeaderMap,
     body: Bytes,
     attempt: Attempt,
-) -> Result<http::Request<Full<Bytes>>, Failure> {
+) -> http::Request<Full<Bytes>> {
     let mut request = http::Request::new(Full::new(body));
     *request.method_mut() = method.clone();
     *request.uri_mut() = uri.clone();
     *request.headers_mut() = headers.clone();
+    request
+        .headers_mut()
+        .insert(rules::ATTEMPT, attempt.number.into());
     if let Some(left) = attempt.deadline.to_millis() {
         request
             .headers_mut()
@@ -158,7 +194,7 @@ fn attempt_request(
     }
     // Inside the attempt's own span, so that the service's span is its child.
     kit::telemetry::inject(request.headers_mut());
-    Ok(request)
+    request
 }
 
 fn uri(base: &str, asked: &Uri) -> Result<Uri, ApiError> {
@@ -178,7 +214,10 @@ fn headers(parts: &Parts, ctx: &Ctx) -> HeaderMap {
         headers.remove(rules::LAB_TOKEN);
         headers.remove(FORWARDED_FOR);
     }
-    headers.remove(rules::DEADLINE);
+    for ours in [rules::DEADLINE, rules::ATTEMPT, rules::USER_ID] {
+        headers.remove(ours);
+    }
+    headers.insert(rules::CALLER, HeaderValue::from_static(CALLER));
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::EXPECT);
     let peer = parts

@@ -63,9 +63,9 @@ impl Service for App {
 /// When a port can't be had.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
     let slots = Slots::new(&config.common);
-    let services = Services::new(config.upstreams.into_iter().map(|(upstream, base)| {
+    let services = Services::new(config.upstreams.into_iter().map(|(upstream, bases)| {
         let slot = slots.with_policy(upstream.link(), upstream.name(), config.policy.clone());
-        (upstream, base, slot)
+        (upstream, bases, slot)
     }));
     let routes = headers::with_headers(router(services), &config.cors_origins);
     let limits = Limits {

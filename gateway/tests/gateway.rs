@@ -11,7 +11,7 @@ use axum::{
     Json, Router, extract::Request, http::StatusCode, response::IntoResponse, routing::any,
 };
 use gateway::{Config, routes::Upstream};
-use kit::{Common, Running};
+use kit::{Common, Running, replicas::addresses};
 use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
@@ -43,6 +43,7 @@ async fn nobody() -> String {
     format!("http://{}", listener.local_addr().unwrap())
 }
 
+/// Each with the addresses of its replicas, commas between.
 async fn gateway(user: &str, product: &str, order: &str) -> Running {
     let config = Config {
         common: Common {
@@ -50,9 +51,9 @@ async fn gateway(user: &str, product: &str, order: &str) -> Running {
             ..Common::for_test("gateway")
         },
         upstreams: [
-            (Upstream::User, user.to_owned()),
-            (Upstream::Product, product.to_owned()),
-            (Upstream::Order, order.to_owned()),
+            (Upstream::User, addresses(user)),
+            (Upstream::Product, addresses(product)),
+            (Upstream::Order, addresses(order)),
         ],
         policy: resilience::preset::get("none").unwrap(),
         cors_origins: vec!["http://shop.test".into()],

@@ -66,7 +66,7 @@ fn candidates(place: &Place, all: bool) -> Result<Vec<PathBuf>> {
             ]
         })
         .collect();
-    paths.extend([place.runs(), place.shops()]);
+    paths.extend([place.runs(), place.runs_lock(), place.shops()]);
     if all {
         paths.extend(place.jwt_key().parent().map(Path::to_owned));
         paths.extend(others(place).map(|lab| lab.data));
@@ -97,7 +97,8 @@ fn confirmed() -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn size(path: &Path) -> u64 {
+/// Bytes of everything below it.
+pub fn size(path: &Path) -> u64 {
     let Ok(meta) = path.symlink_metadata() else {
         return 0;
     };

@@ -1,9 +1,14 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
+use clap::{Args, Parser, Subcommand};
+
+use crate::fault::FaultCommand;
 use crate::load::LoadArgs;
+use crate::replicas;
+use crate::report::ReportArgs;
+use crate::runs::RunsCommand;
 use crate::simulate::SimulateArgs;
 
 /// What a user can ask of the lab.
@@ -66,9 +71,17 @@ pub enum Command {
     /// List, check and run scenarios
     #[command(subcommand)]
     Chaos(ChaosCommand),
+    /// Faults by hand on the running lab: what is in force, another, none
+    #[command(subcommand)]
+    Fault(FaultCommand),
     /// Policies of the running lab by hand: which sits in each slot, and another in its place
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Serve a run's report, or compare two runs
+    Report(ReportArgs),
+    /// List the folders that runs have left, or remove old ones
+    #[command(subcommand)]
+    Runs(RunsCommand),
     /// The same policy code in virtual time: what takes hours takes seconds, and repeats exactly
     Simulate(SimulateArgs),
     /// Load alone, open-loop or closed: latency table, HDR histogram files, JSON
@@ -91,6 +104,9 @@ pub struct UpArgs {
     /// Return when all is healthy and leave the lab running (`lab down` stops it)
     #[arg(long)]
     pub detach: bool,
+    /// So many processes of a service, as in product-service=2,user-service=2
+    #[arg(long, value_delimiter = ',', value_name = "SERVICE=N", value_parser = replicas::parse)]
+    pub replicas: Vec<(String, u32)>,
     /// This process is the detached one.
     #[arg(long, hide = true, conflicts_with = "detach")]
     pub background: bool,
@@ -107,7 +123,7 @@ pub struct StatusArgs {
 /// `lab logs`
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// gateway, user-service, product-service, order-service or toxiproxy [default: all]
+    /// gateway, user-service, product-service, order-service (second ones: product-service.2) or toxiproxy [default: all]
     pub part: Option<String>,
     /// Go on with what is written from now on
     #[arg(short, long)]
@@ -130,6 +146,35 @@ pub enum ChaosCommand {
     },
     /// Run a scenario on a shop of its own, and say whether its checks held
     Run(RunArgs),
+    /// Run again what a run folder's log says, with its seed, and compare what was decided
+    Rerun(RerunArgs),
+}
+
+/// What a scenario is run on; a shop of its own, unless said otherwise.
+#[derive(Clone, Debug, Default, Args)]
+pub struct GroundArgs {
+    /// Use the lab that is running instead of a shop of its own; its policies come back afterwards
+    #[arg(long, conflicts_with = "target")]
+    pub attach: bool,
+    /// Use the system that this file describes
+    #[arg(long, value_name = "FILE")]
+    pub target: Option<PathBuf>,
+    /// The target is not on this machine, and breaking it is allowed
+    #[arg(long, requires = "target")]
+    pub i_may_break_this: bool,
+}
+
+/// `lab chaos rerun`
+#[derive(Debug, Args)]
+pub struct RerunArgs {
+    /// The run's folder
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    #[command(flatten)]
+    pub ground: GroundArgs,
+    /// Where to write [default: target/lab/runs/<time>-<scenario>-again]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// `lab chaos run`
@@ -150,9 +195,8 @@ pub struct RunArgs {
     /// Shorter phases and fewer repeats, from the file's [quick] table
     #[arg(long)]
     pub quick: bool,
-    /// Use the lab that is running instead of a shop of its own
-    #[arg(long)]
-    pub attach: bool,
+    #[command(flatten)]
+    pub ground: GroundArgs,
     /// Where to write [default: target/lab/runs/<time>-<scenario>]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -90,12 +90,23 @@ const SERVERS: &[Tool] = &[
         "go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0, and name it toxiproxy-server",
     ),
     server(
+        "vegeta",
+        &["vegeta"],
+        &["-version"],
+        "go install github.com/tsenart/vegeta/v12@v12.12.0; the test of the load generator's punctuality compares with it",
+    ),
+    server(
         "redis",
         &["redis-server"],
         &["--version"],
         "install the package redis-server",
     ),
-    server("nginx", &["nginx"], &["-v"], "install the package nginx"),
+    server(
+        "nginx",
+        &["nginx"],
+        &["-v"],
+        "install the package nginx; the worked target file is tested with it",
+    ),
     server(
         "postgres",
         &["postgres", "pg_ctlcluster"],
@@ -130,7 +141,7 @@ const SERVERS: &[Tool] = &[
         "chromium",
         &["chromium", "chromium-browser", "google-chrome"],
         &["--version"],
-        "install the package chromium",
+        "install the package chromium; the pages of reports are tested in it",
     ),
     server(
         "docker",
@@ -151,10 +162,11 @@ pub async fn run(place: &Place, layout: Layout) -> Result<Exit> {
         report.tool(tool).await;
     }
     report.disk(&place.data);
-    report.title("real servers (optional: tests against them run where they are installed)");
+    report.title("optional: tests against them run where they are installed");
     for server in SERVERS {
         report.tool(server).await;
     }
+    report.openssl().await;
     report.title("ports");
     report.ports(place, layout)?;
     print!("{}", report.text);
@@ -202,6 +214,21 @@ impl Report {
                 old && tool.required
             }
         };
+    }
+
+    /// A client of Toxiproxy's in the conformance tests is built on the system's OpenSSL.
+    async fn openssl(&mut self) {
+        const MEND: &str = "install the package libssl-dev; conformance tests build a client on it";
+        let version = match find(&["pkg-config"]) {
+            Some(program) => version_of(&program, &["--modversion", "openssl"]).await,
+            None => String::new(),
+        };
+        let header = Path::new("/usr/include/openssl/ssl.h").exists();
+        match version_in(&version) {
+            Some(_) => self.line("ok", "openssl", &format!("headers of {version}")),
+            None if header => self.line("ok", "openssl", "headers are there"),
+            None => self.line("absent", "openssl", MEND),
+        }
     }
 
     fn disk(&mut self, data: &Path) {

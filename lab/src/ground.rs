@@ -2,15 +2,21 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
+use chaos_engine::target::Processes;
 use time::macros::format_description;
+use tokio::sync::mpsc;
 
 use crate::cli::Global;
 use crate::compile::{self, Programs};
 use crate::place::Place;
 use crate::ports::find_free;
+use crate::processes::{self, Order};
 use crate::progress::Progress;
+use crate::replicas::Replicas;
+use crate::runs;
 use crate::secrets::Secrets;
 use crate::shop::Shop;
 use crate::state::{Lock, State};
@@ -26,14 +32,18 @@ pub enum Ground {
         state: State,
         /// The token of its control API.
         token: String,
+        /// Keeps the run's folder.
+        _writes: runs::Writing,
     },
 }
 
 /// A shop of a run's own.
 pub struct Own {
     shop: Shop,
+    orders: Option<mpsc::Receiver<Order>>,
     data: PathBuf,
     home: PathBuf,
+    _writes: runs::Writing,
 }
 
 impl Ground {
@@ -43,14 +53,15 @@ impl Ground {
     /// When the programs can't be built, or there is no room or port for it.
     pub async fn own(global: &Global, place: &Place, progress: &Progress) -> Result<Self> {
         let programs = compile::programs(place, global.bin_dir.as_deref(), progress).await?;
-        Self::own_with(&programs, place).await
+        Self::own_with(&programs, place, Replicas::default()).await
     }
 
-    /// The same with programs that are there.
+    /// The same with programs that are there, and so many processes of each service.
     ///
     /// # Errors
     /// When there is no room or port for it.
-    pub async fn own_with(programs: &Programs, place: &Place) -> Result<Self> {
+    pub async fn own_with(programs: &Programs, place: &Place, replicas: Replicas) -> Result<Self> {
+        let writes = runs::Writing::in_folder(place)?;
         sweep(&place.shops());
         let data = place.shops().join(format!(
             "{}-{:08x}",
@@ -58,12 +69,14 @@ impl Ground {
             rand::random::<u32>()
         ));
         let own = place.own(&data);
-        let layout = find_free(rand::random())?;
+        let layout = find_free(rand::random(), replicas)?;
         let shop = Shop::prepare(&own, layout, programs, false).await?;
         Ok(Self::Own(Box::new(Own {
             shop,
+            orders: None,
             data,
             home: place.home.clone(),
+            _writes: writes,
         })))
     }
 
@@ -85,7 +98,11 @@ impl Ground {
             );
         }
         let token = Secrets::load(&place.secrets())?.lab_token;
-        Ok(Self::Attached { state, token })
+        Ok(Self::Attached {
+            state,
+            token,
+            _writes: runs::Writing::in_folder(place)?,
+        })
     }
 
     /// Starts the shop, if it is a run's own.
@@ -97,6 +114,20 @@ impl Ground {
             Self::Own(own) => own.shop.start(spawner, progress).await,
             Self::Attached { .. } => Ok(()),
         }
+    }
+
+    /// What breaks the parts of a shop of one's own that runs, as processes; whoever asks for it
+    /// must [`Ground::tend`] the shop. A lab that runs already belongs to its own command.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn processes(&mut self) -> Result<Option<Arc<dyn Processes>>> {
+        let Self::Own(own) = self else {
+            return Ok(None);
+        };
+        let (remote, orders) = processes::remote(&own.shop)?;
+        own.orders = Some(orders);
+        Ok(Some(remote))
     }
 
     /// Where the parts are.
@@ -120,9 +151,24 @@ impl Ground {
         let Self::Own(own) = self else {
             return std::future::pending().await;
         };
-        match own.shop.next_crash().await {
-            Ok((name, status)) => own.obituary(&name, status),
-            Err(error) => error,
+        let crash = own.shop.next_crash().await;
+        own.died(crash)
+    }
+
+    /// Does to the parts what their remote orders, until one of them ends by itself.
+    pub async fn tend(&mut self, spawner: &Spawner) -> anyhow::Error {
+        loop {
+            let Self::Own(own) = self else {
+                return std::future::pending().await;
+            };
+            let Some(orders) = &mut own.orders else {
+                return self.crash().await;
+            };
+            let order = tokio::select! {
+                Some(order) = orders.recv() => order,
+                crash = own.shop.next_crash() => return own.died(crash),
+            };
+            own.shop.obey(spawner, order);
         }
     }
 
@@ -145,12 +191,15 @@ impl Ground {
 }
 
 impl Own {
-    fn obituary(&self, name: &str, status: ExitStatus) -> anyhow::Error {
-        anyhow::anyhow!(
-            "{name} {} during the run\n{}",
-            describe(status),
-            self.shop.last_words(name)
-        )
+    fn died(&self, crash: Result<(String, ExitStatus)>) -> anyhow::Error {
+        match crash {
+            Ok((name, status)) => anyhow::anyhow!(
+                "{name} {} during the run\n{}",
+                describe(status),
+                self.shop.last_words(&name)
+            ),
+            Err(error) => error,
+        }
     }
 }
 

@@ -93,8 +93,8 @@ pub fn taken(layout: Layout) -> Vec<Taken> {
         .listeners()
         .filter(|listener| !is_free(listener.number))
         .map(|listener| Taken {
-            listener,
             holder: of(listener.number),
+            listener,
         })
         .collect()
 }
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_refusal_names_port_part_and_way_out() {
-        let layout = crate::ports::find_free(40).unwrap();
+        let layout = crate::ports::find_free(40, Default::default()).unwrap();
         let number = layout.number(crate::ports::Port::OrderHttp);
         let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, number)).unwrap();
         let text = require_free(layout).unwrap_err().to_string();

@@ -92,7 +92,7 @@ pub async fn show(place: &Place, args: &LogsArgs) -> Result<Exit> {
     for part in parts {
         let path = place.log(&part);
         let label = if labelled {
-            format!("{part:<15} | ")
+            format!("{part:<17} | ")
         } else {
             String::new()
         };
@@ -114,10 +114,12 @@ pub async fn show(place: &Place, args: &LogsArgs) -> Result<Exit> {
 }
 
 fn chosen(place: &Place, part: Option<&str>) -> Result<Vec<String>> {
-    let known: Vec<&str> = parts::NAMES.into_iter().chain(["lab"]).collect();
+    let mut known: Vec<String> = parts::NAMES.map(str::to_owned).into();
+    known.extend(replicas(place));
+    known.push("lab".to_owned());
     if let Some(part) = part {
-        if !known.contains(&part) {
-            let hint = crate::text::suggest(part, known.iter().copied());
+        if !known.iter().any(|name| name == part) {
+            let hint = crate::text::suggest(part, known.iter().map(String::as_str));
             bail!(
                 "there is no part {part:?}{hint}; the parts are {}",
                 known.join(", ")
@@ -129,9 +131,8 @@ fn chosen(place: &Place, part: Option<&str>) -> Result<Vec<String>> {
         return Ok(vec![part.to_owned()]);
     }
     let written: Vec<String> = known
-        .iter()
+        .into_iter()
         .filter(|p| place.log(p).exists())
-        .map(|&p| p.to_owned())
         .collect();
     if written.is_empty() {
         bail!(
@@ -140,6 +141,23 @@ fn chosen(place: &Place, part: Option<&str>) -> Result<Vec<String>> {
         );
     }
     Ok(written)
+}
+
+/// The second and further replicas that have a log: `product-service.2`.
+fn replicas(place: &Place) -> Vec<String> {
+    let mut found: Vec<String> = std::fs::read_dir(place.logs())
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let part = name.strip_suffix(".log")?;
+            let (service, _) = part.rsplit_once('.')?;
+            parts::NAMES.contains(&service).then(|| part.to_owned())
+        })
+        .collect();
+    found.sort();
+    found
 }
 
 struct Follow {

@@ -4,20 +4,27 @@ mod chaos;
 mod clean;
 mod cli;
 mod compile;
+mod controls;
 mod doctor;
 mod down;
 mod exit;
+mod fault;
 mod ground;
 mod health;
 mod holder;
 mod interrupt;
+mod links;
 mod load;
 mod logs;
 mod parts;
 mod place;
 mod policy;
 mod ports;
+mod processes;
 mod progress;
+mod replicas;
+mod report;
+mod runs;
 mod secrets;
 mod shim;
 mod shop;
@@ -98,7 +105,10 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
         Command::Test(args) => testing::run(global, &args).await,
         Command::Clean(args) => clean::run(&place()?, &args),
         Command::Simulate(args) => simulate::run(global, args),
+        Command::Fault(command) => Box::pin(fault::run(&place()?, &command)).await,
         Command::Policy(command) => policy::run(&place()?, &command).await,
+        Command::Report(args) => report::run(&args).await,
+        Command::Runs(command) => runs::run(&place()?, &command),
         Command::Logs(args) => logs::show(&place()?, &args).await,
         Command::Totp { secret } => totp::run(&secret),
         Command::Shim(args) => shim::run(&args).map(|()| Exit::Held),

@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
-
 use crate::compile::Programs;
 use crate::place::Place;
 use crate::ports::{Layout, Port};
+use crate::replicas::Service;
 use crate::secrets::Secrets;
 
-/// The names of the parts, in the order in which they start.
+/// The names of the parts, in the order in which they start; further replicas of a service
+/// (`product-service.2`) come after its first.
 pub const NAMES: [&str; 5] = [
     "toxiproxy",
     "user-service",
@@ -25,8 +25,8 @@ pub const SAMPLE_ACCOUNTS: &str = "admin, staff, user0 … user9 (password: pass
 /// One process of the shop.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// Its name, as in compose.
-    pub name: &'static str,
+    /// Its name, as in compose; with a number for second and further replicas.
+    pub name: String,
     /// `service`, or `embedded` for what stands in for a real server.
     pub kind: &'static str,
     /// The program to run.
@@ -56,36 +56,6 @@ pub struct Address {
     pub alive: String,
 }
 
-/// A link through the fault proxy: its id, where callers connect, what it leads to.
-const LINKS: [(&str, Port, Port); 7] = [
-    ("gateway-user", Port::LinkGatewayUser, Port::UserHttp),
-    (
-        "gateway-product",
-        Port::LinkGatewayProduct,
-        Port::ProductHttp,
-    ),
-    ("gateway-order", Port::LinkGatewayOrder, Port::OrderHttp),
-    ("order-user", Port::LinkOrderUser, Port::UserGrpc),
-    ("order-product", Port::LinkOrderProduct, Port::ProductGrpc),
-    ("order-keys", Port::LinkOrderKeys, Port::UserHttp),
-    ("product-keys", Port::LinkProductKeys, Port::UserHttp),
-];
-
-/// The proxies of all links, as Toxiproxy's `POST /populate` takes them.
-pub fn links(layout: Layout) -> Value {
-    LINKS
-        .iter()
-        .map(|(name, listen, upstream)| {
-            json!({
-                "name": name,
-                "listen": layout.address(*listen),
-                "upstream": layout.address(*upstream),
-                "enabled": true,
-            })
-        })
-        .collect()
-}
-
 /// All parts, in the order in which they start.
 pub fn all(layout: Layout, place: &Place, programs: &Programs, secrets: &Secrets) -> Vec<Part> {
     let context = Context {
@@ -94,13 +64,18 @@ pub fn all(layout: Layout, place: &Place, programs: &Programs, secrets: &Secrets
         programs,
         secrets,
     };
-    vec![
-        context.proxy(),
-        context.user(),
-        context.product(),
-        context.order(),
-        context.gateway(),
-    ]
+    let mut parts = vec![context.proxy()];
+    for service in Service::ALL {
+        for replica in 1..=layout.replicas().of(service) {
+            parts.push(match service {
+                Service::User => context.user(replica),
+                Service::Product => context.product(replica),
+                Service::Order => context.order(replica),
+            });
+        }
+    }
+    parts.push(context.gateway());
+    parts
 }
 
 struct Context<'a> {
@@ -116,7 +91,7 @@ impl Context<'_> {
         let metrics = self.layout.number(Port::ProxyMetrics).to_string();
         let port = self.layout.number(Port::ProxyApi).to_string();
         Part {
-            name: "toxiproxy",
+            name: "toxiproxy".to_owned(),
             kind: "embedded",
             program: self.programs.path("chaos-proxy"),
             args: [
@@ -135,91 +110,61 @@ impl Context<'_> {
                 alive: format!("{api}/version"),
                 url: api,
                 grpc: None,
-                metrics: Some(self.metrics(Port::ProxyMetrics)),
+                metrics: Some(self.metrics(Port::ProxyMetrics, 1)),
                 control: None,
             },
         }
     }
 
-    fn user(&self) -> Part {
-        let mut env = self.service_env("user", Port::UserHttp, Port::UserMetrics);
-        env.push(("GRPC_PORT", self.layout.number(Port::UserGrpc).to_string()));
-        env.push((
-            "LAB_CONTROL_PORT",
-            self.layout.number(Port::UserControl).to_string(),
-        ));
+    fn user(&self, replica: u8) -> Part {
+        let mut env = self.service_env(Service::User, replica);
         env.push((
             "JWT_PRIVATE_KEY_PATH",
             self.place.jwt_key().display().to_string(),
         ));
-        self.service(
-            "user-service",
-            env,
-            Port::UserHttp,
-            Some(Port::UserGrpc),
-            [Port::UserMetrics, Port::UserControl],
-        )
+        self.service(Service::User, replica, env)
     }
 
-    fn product(&self) -> Part {
-        let mut env = self.service_env("product", Port::ProductHttp, Port::ProductMetrics);
-        env.push((
-            "GRPC_PORT",
-            self.layout.number(Port::ProductGrpc).to_string(),
-        ));
-        env.push((
-            "LAB_CONTROL_PORT",
-            self.layout.number(Port::ProductControl).to_string(),
-        ));
+    fn product(&self, replica: u8) -> Part {
+        let mut env = self.service_env(Service::Product, replica);
         env.push(("USER_SERVICE_URL", self.layout.url(Port::LinkProductKeys)));
-        self.service(
-            "product-service",
-            env,
-            Port::ProductHttp,
-            Some(Port::ProductGrpc),
-            [Port::ProductMetrics, Port::ProductControl],
-        )
+        self.service(Service::Product, replica, env)
     }
 
-    fn order(&self) -> Part {
-        let mut env = self.service_env("order", Port::OrderHttp, Port::OrderMetrics);
-        env.push((
-            "LAB_CONTROL_PORT",
-            self.layout.number(Port::OrderControl).to_string(),
-        ));
+    fn order(&self, replica: u8) -> Part {
+        let mut env = self.service_env(Service::Order, replica);
         env.push(("USER_SERVICE_URL", self.layout.url(Port::LinkOrderKeys)));
         env.push((
             "USER_SERVICE_GRPC_URL",
-            self.layout.url(Port::LinkOrderUser),
+            self.all(Service::User, Port::LinkOrderUser),
         ));
         env.push((
             "PRODUCT_SERVICE_GRPC_URL",
-            self.layout.url(Port::LinkOrderProduct),
+            self.all(Service::Product, Port::LinkOrderProduct),
         ));
-        self.service(
-            "order-service",
-            env,
-            Port::OrderHttp,
-            None,
-            [Port::OrderMetrics, Port::OrderControl],
-        )
+        self.service(Service::Order, replica, env)
     }
 
     fn gateway(&self) -> Part {
-        let mut env = self.common_env(Port::GatewayHttp, Port::GatewayMetrics);
+        let mut env = self.common_env(Port::GatewayHttp, Port::GatewayMetrics, 1);
         env.push((
             "LAB_CONTROL_PORT",
             self.layout.number(Port::GatewayControl).to_string(),
         ));
-        env.push(("USER_SERVICE_URL", self.layout.url(Port::LinkGatewayUser)));
-        env.push((
-            "PRODUCT_SERVICE_URL",
-            self.layout.url(Port::LinkGatewayProduct),
-        ));
-        env.push(("ORDER_SERVICE_URL", self.layout.url(Port::LinkGatewayOrder)));
+        for (name, service, link) in [
+            ("USER_SERVICE_URL", Service::User, Port::LinkGatewayUser),
+            (
+                "PRODUCT_SERVICE_URL",
+                Service::Product,
+                Port::LinkGatewayProduct,
+            ),
+            ("ORDER_SERVICE_URL", Service::Order, Port::LinkGatewayOrder),
+        ] {
+            env.push((name, self.all(service, link)));
+        }
         let url = self.layout.url(Port::GatewayHttp);
         Part {
-            name: "gateway",
+            name: "gateway".to_owned(),
             kind: "embedded",
             program: self.programs.path("gateway"),
             args: Vec::new(),
@@ -229,46 +174,49 @@ impl Context<'_> {
                 alive: format!("{url}/livez"),
                 url,
                 grpc: None,
-                metrics: Some(self.metrics(Port::GatewayMetrics)),
+                metrics: Some(self.metrics(Port::GatewayMetrics, 1)),
                 control: Some(self.layout.url(Port::GatewayControl)),
             },
         }
     }
 
-    fn service(
-        &self,
-        name: &'static str,
-        env: Vec<(&'static str, String)>,
-        http: Port,
-        grpc: Option<Port>,
-        [metrics, control]: [Port; 2],
-    ) -> Part {
-        let url = self.layout.url(http);
+    /// The addresses of a link to every replica of a service, as callers take them.
+    fn all(&self, service: Service, link: Port) -> String {
+        (1..=self.layout.replicas().of(service))
+            .map(|replica| self.layout.url_of(link, replica))
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
+    fn service(&self, service: Service, replica: u8, env: Vec<(&'static str, String)>) -> Part {
+        let own = Listeners::of(service);
+        let url = self.layout.url_of(own.http, replica);
         Part {
-            name,
+            name: service.part(replica),
             kind: "service",
-            program: self.programs.path(name),
+            program: self.programs.path(service.name()),
             args: Vec::new(),
             env,
             address: Address {
                 ready: format!("{url}/health/"),
                 alive: format!("{url}/health/"),
                 url,
-                grpc: grpc.map(|port| self.layout.url(port)),
-                metrics: Some(self.metrics(metrics)),
-                control: Some(self.layout.url(control)),
+                grpc: own.grpc.map(|port| self.layout.url_of(port, replica)),
+                metrics: Some(self.metrics(own.metrics, replica)),
+                control: Some(self.layout.url_of(own.control, replica)),
             },
         }
     }
 
-    fn service_env(
-        &self,
-        database: &str,
-        http: Port,
-        metrics: Port,
-    ) -> Vec<(&'static str, String)> {
+    /// Replicas share the database file: SQLite's write-ahead log takes several processes.
+    fn service_env(&self, service: Service, replica: u8) -> Vec<(&'static str, String)> {
+        let own = Listeners::of(service);
+        let database = service.name().trim_end_matches("-service");
         let file = self.place.databases().join(format!("{database}.db"));
-        let mut env = self.common_env(http, metrics);
+        let mut env = self.common_env(own.http, own.metrics, replica);
+        let number = |port| self.layout.number_of(port, replica).to_string();
+        env.extend(own.grpc.map(|port| ("GRPC_PORT", number(port))));
+        env.push(("LAB_CONTROL_PORT", number(own.control)));
         env.push((
             "DATABASE_URL",
             format!("sqlite://{}?mode=rwc", file.display()),
@@ -281,18 +229,52 @@ impl Context<'_> {
         env
     }
 
-    fn common_env(&self, http: Port, metrics: Port) -> Vec<(&'static str, String)> {
+    fn common_env(&self, http: Port, metrics: Port, replica: u8) -> Vec<(&'static str, String)> {
+        let number = |port| self.layout.number_of(port, replica).to_string();
         vec![
-            ("HTTP_PORT", self.layout.number(http).to_string()),
-            ("METRICS_PORT", self.layout.number(metrics).to_string()),
+            ("HTTP_PORT", number(http)),
+            ("METRICS_PORT", number(metrics)),
             ("BIND", "127.0.0.1".to_owned()),
             ("LAB_MODE", "1".to_owned()),
             ("LAB_TOKEN", self.secrets.lab_token.clone()),
         ]
     }
 
-    fn metrics(&self, port: Port) -> String {
-        format!("{}/metrics", self.layout.url(port))
+    fn metrics(&self, port: Port, replica: u8) -> String {
+        format!("{}/metrics", self.layout.url_of(port, replica))
+    }
+}
+
+/// Which listeners a service's processes have.
+struct Listeners {
+    http: Port,
+    grpc: Option<Port>,
+    metrics: Port,
+    control: Port,
+}
+
+impl Listeners {
+    const fn of(service: Service) -> Self {
+        match service {
+            Service::User => Self {
+                http: Port::UserHttp,
+                grpc: Some(Port::UserGrpc),
+                metrics: Port::UserMetrics,
+                control: Port::UserControl,
+            },
+            Service::Product => Self {
+                http: Port::ProductHttp,
+                grpc: Some(Port::ProductGrpc),
+                metrics: Port::ProductMetrics,
+                control: Port::ProductControl,
+            },
+            Service::Order => Self {
+                http: Port::OrderHttp,
+                grpc: None,
+                metrics: Port::OrderMetrics,
+                control: Port::OrderControl,
+            },
+        }
     }
 }
 
@@ -300,8 +282,13 @@ impl Context<'_> {
 mod tests {
     use super::*;
     use crate::ports::find_free;
+    use crate::replicas::Replicas;
 
     fn shop() -> (Vec<Part>, Layout, tempfile::TempDir) {
+        shop_with(Replicas::default())
+    }
+
+    fn shop_with(replicas: Replicas) -> (Vec<Part>, Layout, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let place = Place {
             root: None,
@@ -309,7 +296,7 @@ mod tests {
             home: dir.path().to_owned(),
         };
         let secrets = Secrets::load_or_create(&place.secrets()).unwrap();
-        let layout = find_free(7).unwrap();
+        let layout = find_free(7, replicas).unwrap();
         let programs = Programs::in_dir(dir.path());
         (all(layout, &place, &programs, &secrets), layout, dir)
     }
@@ -325,7 +312,7 @@ mod tests {
     #[test]
     fn the_parts_start_in_the_order_of_their_names() {
         let (parts, ..) = shop();
-        let names: Vec<_> = parts.iter().map(|part| part.name).collect();
+        let names: Vec<_> = parts.iter().map(|part| part.name.as_str()).collect();
         assert_eq!(names, NAMES);
     }
 
@@ -369,20 +356,36 @@ mod tests {
     }
 
     #[test]
-    fn the_links_lead_to_the_services() {
-        let layout = find_free(9).unwrap();
-        let links = links(layout);
-        let order_product = links
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|l| l["name"] == "order-product")
-            .unwrap();
+    fn replicas_share_their_data_and_their_callers_know_them_all() {
+        let counts = [("product-service", 2), ("user-service", 2)];
+        let (parts, layout, _dir) = shop_with(Replicas::new(counts).unwrap());
+        let names: Vec<_> = parts.iter().map(|part| part.name.as_str()).collect();
         assert_eq!(
-            order_product["listen"],
-            layout.address(Port::LinkOrderProduct)
+            names,
+            [
+                "toxiproxy",
+                "user-service",
+                "user-service.2",
+                "product-service",
+                "product-service.2",
+                "order-service",
+                "gateway"
+            ]
         );
-        assert_eq!(order_product["upstream"], layout.address(Port::ProductGrpc));
-        assert_eq!(order_product["enabled"], true);
+        for name in ["DATABASE_URL", "JWT_PRIVATE_KEY_PATH"] {
+            assert_eq!(
+                value(&parts, "user-service", name),
+                value(&parts, "user-service.2", name)
+            );
+        }
+        for name in ["HTTP_PORT", "GRPC_PORT", "METRICS_PORT", "LAB_CONTROL_PORT"] {
+            let first = value(&parts, "product-service", name).unwrap();
+            assert_ne!(Some(first), value(&parts, "product-service.2", name));
+        }
+        let both = [1, 2].map(|r| layout.url_of(Port::LinkOrderProduct, r));
+        assert_eq!(
+            value(&parts, "order-service", "PRODUCT_SERVICE_GRPC_URL"),
+            Some(both.join(",").as_str())
+        );
     }
 }

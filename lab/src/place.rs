@@ -60,6 +60,11 @@ impl Place {
         self.home.join("runs")
     }
 
+    /// Held shared while a run writes into [`Place::runs`], and alone while old ones are removed.
+    pub fn runs_lock(&self) -> PathBuf {
+        self.home.join("runs.lock")
+    }
+
     /// Where simulations draw their pictures.
     pub fn simulations(&self) -> PathBuf {
         self.data.join("simulations")

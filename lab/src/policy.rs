@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail};
-use reqwest::{Client, Response};
+use chaos_engine::control::Control;
 use serde_json::{Map, Value, json};
 
 use crate::cli::{PolicyCommand, SetPolicyArgs, ShowPolicyArgs};
+use crate::controls::Controls;
 use crate::exit::Exit;
-use crate::health;
 use crate::place::Place;
-use crate::secrets::Secrets;
-use crate::state::State;
 use crate::text;
 
 /// Runs one of the two.
@@ -28,10 +26,10 @@ pub async fn run(place: &Place, command: &PolicyCommand) -> Result<Exit> {
 }
 
 async fn show(controls: &Controls, args: &ShowPolicyArgs) -> Result<()> {
-    let slots = controls.slots().await?;
+    let slots = slots(controls).await?;
     if let Some(name) = &args.slot {
         let slot = find(&slots, name)?;
-        let state = controls.state(slot, name).await?;
+        let state = slot.first().state(name).await?;
         return print(&json!({ "slot": name, "policy": slot.policy, "state": state }));
     }
     if args.json {
@@ -40,12 +38,14 @@ async fn show(controls: &Controls, args: &ShowPolicyArgs) -> Result<()> {
     }
     let mut rows = vec![text::row(["slot", "policy", "state"])];
     for (name, slot) in &slots {
-        let state = controls.state(slot, name).await?;
-        rows.push(vec![
-            name.clone(),
-            policy_text(&slot.policy),
-            state_text(&state),
-        ]);
+        for control in &slot.controls {
+            let label = match slot.controls.len() {
+                1 => name.clone(),
+                _ => format!("{name} ({})", control.part()),
+            };
+            let state = control.state(name).await?;
+            rows.push(vec![label, policy_text(&slot.policy), state_text(&state)]);
+        }
     }
     print!("{}", text::table(&rows));
     println!("\n`lab policy show SLOT` shows one with all its fields");
@@ -53,10 +53,13 @@ async fn show(controls: &Controls, args: &ShowPolicyArgs) -> Result<()> {
 }
 
 async fn set(controls: &Controls, args: &SetPolicyArgs) -> Result<()> {
-    let slots = controls.slots().await?;
+    let slots = slots(controls).await?;
     let slot = find(&slots, &args.slot)?;
     let spec = spec(&args.policy, &args.changes)?;
-    let policy = controls.put(slot, &args.slot, &spec).await?;
+    let mut policy = Value::Null;
+    for control in &slot.controls {
+        policy = control.put_policy(&args.slot, &spec).await?;
+    }
     println!(
         "{}: {} from now on; calls under way end under the policy they began with",
         args.slot,
@@ -164,8 +167,29 @@ fn state_text(state: &Value) -> String {
 
 /// A slot of some part.
 struct SlotAt {
-    control: String,
+    /// One for each replica of the part.
+    controls: Vec<Control>,
     policy: Value,
+}
+
+impl SlotAt {
+    fn first(&self) -> &Control {
+        &self.controls[0]
+    }
+}
+
+async fn slots(controls: &Controls) -> Result<BTreeMap<String, SlotAt>> {
+    let mut all = BTreeMap::new();
+    for control in &controls.parts {
+        for (name, policy) in control.policies().await? {
+            let slot = all.entry(name).or_insert_with(|| SlotAt {
+                controls: Vec::new(),
+                policy,
+            });
+            slot.controls.push(control.clone());
+        }
+    }
+    Ok(all)
 }
 
 fn find<'s>(slots: &'s BTreeMap<String, SlotAt>, name: &str) -> Result<&'s SlotAt> {
@@ -178,80 +202,6 @@ fn find<'s>(slots: &'s BTreeMap<String, SlotAt>, name: &str) -> Result<&'s SlotA
             known.join(", ")
         )
     })
-}
-
-/// The control APIs of a running lab.
-struct Controls {
-    client: Client,
-    token: String,
-    addresses: Vec<String>,
-}
-
-impl Controls {
-    fn of_running(place: &Place) -> Result<Self> {
-        let Some(state) = State::of_running(place)? else {
-            bail!(
-                "no lab runs with the data in {}; `lab up` starts one",
-                place.data.display()
-            );
-        };
-        Ok(Self {
-            client: health::client()?,
-            token: Secrets::load(&place.secrets())?.lab_token,
-            addresses: state
-                .parts
-                .into_iter()
-                .filter_map(|part| part.control)
-                .collect(),
-        })
-    }
-
-    async fn slots(&self) -> Result<BTreeMap<String, SlotAt>> {
-        let mut all = BTreeMap::new();
-        for control in &self.addresses {
-            let answer = self.get(&format!("{control}/lab/policies")).await?;
-            let Some(Value::Object(slots)) = answer.get("slots").cloned() else {
-                bail!("{control} did not say which slots it has");
-            };
-            for (name, policy) in slots {
-                let control = control.clone();
-                all.insert(name, SlotAt { control, policy });
-            }
-        }
-        Ok(all)
-    }
-
-    async fn state(&self, slot: &SlotAt, name: &str) -> Result<Value> {
-        self.get(&format!("{}/lab/policies/{name}/state", slot.control))
-            .await
-    }
-
-    async fn put(&self, slot: &SlotAt, name: &str, spec: &Value) -> Result<Value> {
-        let url = format!("{}/lab/policies/{name}", slot.control);
-        let request = self.client.put(&url).bearer_auth(&self.token).json(spec);
-        answer(request.send().await, &url).await
-    }
-
-    async fn get(&self, url: &str) -> Result<Value> {
-        let request = self.client.get(url).bearer_auth(&self.token);
-        answer(request.send().await, url).await
-    }
-}
-
-async fn answer(answer: reqwest::Result<Response>, url: &str) -> Result<Value> {
-    let answer = answer.with_context(|| format!("{url} does not answer; see `lab status`"))?;
-    let status = answer.status();
-    let body: Value = answer
-        .json()
-        .await
-        .with_context(|| format!("{url} answered no JSON"))?;
-    if status.is_success() {
-        return Ok(body);
-    }
-    match body["error"].as_str() {
-        Some(why) => bail!("{why}"),
-        None => bail!("{url} answered {status}"),
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Result, bail};
 
+use crate::replicas::{Replicas, Service};
+
 /// How many ports a lab with `--port-base N` may use: N to N + 63.
 pub const BLOCK: u16 = 64;
 
@@ -54,7 +56,17 @@ const fn row(port: Port, part: &'static str, what: &'static str, usual: u16, off
     }
 }
 
-/// The one table of ports. Offsets 3 (console), 13, 18 and 27 to 63 are kept for what comes later.
+/// Where the listeners of second and further replicas begin: N + 40 to N + 63, or 18140 to 18163
+/// in the usual layout. They are given out in the order of [`Layout::further`], so that any mix of
+/// replicas that fits has room.
+const FURTHER: u16 = 40;
+const USUAL_FURTHER: u16 = 18_100 + FURTHER;
+
+/// How many listeners second and further replicas may have.
+pub const FURTHER_ROOM: usize = (BLOCK - FURTHER) as usize;
+
+/// The one table of ports. Offsets 3 (console), 13, 18, 19 and 27 to 39 are kept for what comes
+/// later.
 const TABLE: &[Row] = &[
     row(Port::GatewayHttp, "gateway", "HTTP", 8080, 0),
     row(Port::GatewayMetrics, "gateway", "metrics", 9100, 1),
@@ -124,12 +136,12 @@ const TABLE: &[Row] = &[
 ];
 
 /// One listener with its number.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     /// The part that opens it.
-    pub part: &'static str,
+    pub part: String,
     /// What is spoken on it.
-    pub what: &'static str,
+    pub what: String,
     /// Its number.
     pub number: u16,
 }
@@ -144,10 +156,11 @@ impl fmt::Display for Listener {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     base: Option<u16>,
+    replicas: Replicas,
 }
 
 impl Layout {
-    /// The usual ports, or those from `base` on.
+    /// The usual ports, or those from `base` on; one process of each service.
     ///
     /// # Errors
     /// When the block does not fit between 1024 and 65535.
@@ -157,7 +170,15 @@ impl Layout {
         {
             bail!("--port-base {n} is out of range: N to N+63 must lie within 1024 and 65535");
         }
-        Ok(Self { base })
+        Ok(Self {
+            base,
+            replicas: Replicas::default(),
+        })
+    }
+
+    /// The same with so many processes of each service.
+    pub fn with(self, replicas: Replicas) -> Self {
+        Self { replicas, ..self }
     }
 
     /// The base of the block, unless these are the usual ports.
@@ -165,37 +186,91 @@ impl Layout {
         self.base
     }
 
+    /// How many processes each service has.
+    pub fn replicas(self) -> Replicas {
+        self.replicas
+    }
+
     /// The number of one listener.
     pub fn number(self, port: Port) -> u16 {
-        let row = TABLE
-            .iter()
-            .find(|row| row.port == port)
-            .expect("every port is in the table");
-        self.of(row)
+        self.of(row_of(port))
+    }
+
+    /// The number of a replica's listener; the first replica has the usual one.
+    pub fn number_of(self, port: Port, replica: u8) -> u16 {
+        if replica == 1 {
+            return self.number(port);
+        }
+        let at = self
+            .further()
+            .position(|(p, r)| (p, r) == (port, replica))
+            .expect("only replicas that there are have listeners");
+        self.further_number(at)
     }
 
     /// The listener's address as a URL without a path.
     pub fn url(self, port: Port) -> String {
-        format!("http://{}", self.address(port))
+        self.url_of(port, 1)
     }
 
-    /// The listener's address, `host:port`.
-    pub fn address(self, port: Port) -> String {
-        format!("{}:{}", Ipv4Addr::LOCALHOST, self.number(port))
+    /// The same of a replica's listener.
+    pub fn url_of(self, port: Port, replica: u8) -> String {
+        format!("http://{}", self.address_of(port, replica))
+    }
+
+    /// A replica's listener's address, `host:port`.
+    pub fn address_of(self, port: Port, replica: u8) -> String {
+        format!("{}:{}", Ipv4Addr::LOCALHOST, self.number_of(port, replica))
     }
 
     /// Every listener of the lab.
     pub fn listeners(self) -> impl Iterator<Item = Listener> {
-        TABLE.iter().map(move |row| Listener {
-            part: row.part,
-            what: row.what,
+        let first = TABLE.iter().map(move |row| Listener {
+            part: row.part.to_owned(),
+            what: row.what.to_owned(),
             number: self.of(row),
+        });
+        let further = self.further().enumerate();
+        first.chain(further.map(move |(at, (port, replica))| {
+            let row = row_of(port);
+            let (part, what) = if row.part == "toxiproxy" {
+                (row.part.to_owned(), format!("{}.{replica}", row.what))
+            } else {
+                (format!("{}.{replica}", row.part), row.what.to_owned())
+            };
+            Listener {
+                part,
+                what,
+                number: self.further_number(at),
+            }
+        }))
+    }
+
+    /// The listeners of second and further replicas, in the order of their numbers.
+    fn further(self) -> impl Iterator<Item = (Port, u8)> {
+        Service::ALL.into_iter().flat_map(move |service| {
+            (2..=self.replicas.of(service))
+                .flat_map(move |replica| service.ports().iter().map(move |port| (*port, replica)))
         })
+    }
+
+    fn further_number(self, at: usize) -> u16 {
+        let at = u16::try_from(at).unwrap_or(u16::MAX);
+        self.base
+            .map_or(USUAL_FURTHER, |base| base + FURTHER)
+            .saturating_add(at)
     }
 
     fn of(self, row: &Row) -> u16 {
         self.base.map_or(row.usual, |base| base + row.offset)
     }
+}
+
+fn row_of(port: Port) -> &'static Row {
+    TABLE
+        .iter()
+        .find(|row| row.port == port)
+        .expect("every port is in the table")
 }
 
 /// Whether a loopback listener could be opened on the port now.
@@ -211,10 +286,13 @@ const BLOCKS: u16 = 190;
 ///
 /// # Errors
 /// When no block is free.
-pub fn find_free(start: u16) -> Result<Layout> {
+pub fn find_free(start: u16, replicas: Replicas) -> Result<Layout> {
     for turn in 0..BLOCKS {
         let base = FIRST_BLOCK + BLOCK * ((start % BLOCKS + turn) % BLOCKS);
-        let layout = Layout { base: Some(base) };
+        let layout = Layout {
+            base: Some(base),
+            replicas,
+        };
         if layout.listeners().all(|listener| is_free(listener.number)) {
             return Ok(layout);
         }
@@ -231,20 +309,48 @@ mod tests {
 
     use super::*;
 
+    fn many() -> Replicas {
+        let counts = [
+            ("user-service", 2),
+            ("product-service", 3),
+            ("order-service", 2),
+        ];
+        Replicas::new(counts).unwrap()
+    }
+
     #[test]
     fn no_two_listeners_share_a_port_in_either_layout() {
-        for layout in [
-            Layout::new(None).unwrap(),
-            Layout::new(Some(30_000)).unwrap(),
-        ] {
-            let numbers: BTreeSet<_> = layout.listeners().map(|l| l.number).collect();
-            assert_eq!(numbers.len(), TABLE.len());
+        for base in [None, Some(30_000)] {
+            for (replicas, further) in [(Replicas::default(), 0), (many(), 22)] {
+                let layout = Layout::new(base).unwrap().with(replicas);
+                let numbers: BTreeSet<_> = layout.listeners().map(|l| l.number).collect();
+                assert_eq!(numbers.len(), TABLE.len() + further);
+            }
         }
     }
 
     #[test]
+    fn a_replica_has_listeners_and_links_of_its_own() {
+        let layout = Layout::new(Some(30_000)).unwrap().with(many());
+        let named = |part: &str, what: &str| {
+            let mut all = layout.listeners();
+            all.find(|l| l.part == part && l.what == what)
+                .map(|l| l.number)
+        };
+        assert_eq!(
+            named("product-service.3", "control"),
+            Some(layout.number_of(Port::ProductControl, 3))
+        );
+        assert_eq!(
+            named("toxiproxy", "link order-product.2"),
+            Some(layout.number_of(Port::LinkOrderProduct, 2))
+        );
+        assert_eq!(named("order-service.2", "gRPC"), None);
+    }
+
+    #[test]
     fn a_block_stays_within_its_64_ports() {
-        let layout = Layout::new(Some(30_000)).unwrap();
+        let layout = Layout::new(Some(30_000)).unwrap().with(many());
         assert!(
             layout
                 .listeners()
@@ -262,9 +368,9 @@ mod tests {
 
     #[test]
     fn a_block_with_a_taken_port_is_passed_over() {
-        let first = find_free(0).unwrap();
+        let first = find_free(0, Replicas::default()).unwrap();
         let held = TcpListener::bind((Ipv4Addr::LOCALHOST, first.number(Port::OrderHttp))).unwrap();
-        let second = find_free(0).unwrap();
+        let second = find_free(0, Replicas::default()).unwrap();
         assert_ne!(first, second);
         drop(held);
     }

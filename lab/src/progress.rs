@@ -6,6 +6,9 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
+/// How often the moving line moves.
+const TICK: Duration = Duration::from_millis(120);
+
 /// A line that tells what the lab is doing now, on standard error.
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -19,7 +22,7 @@ impl Progress {
             let bar = ProgressBar::new_spinner();
             let style = ProgressStyle::with_template("{spinner:.cyan} {wide_msg} {elapsed:.dim}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar.enable_steady_tick(Duration::from_millis(120));
+            bar.enable_steady_tick(TICK);
             bar
         });
         Self {
@@ -36,7 +39,7 @@ impl Progress {
     /// What happens from now on. Off a terminal it is a line of its own.
     pub fn step(&self, what: &str) {
         match &self.bar {
-            Some(bar) => bar.set_message(what.to_owned()),
+            Some(bar) => tell(bar, what),
             None => eprintln!("[{:>6.1} s] {what}", self.since.elapsed().as_secs_f64()),
         }
     }
@@ -44,7 +47,7 @@ impl Progress {
     /// A detail of what happens, worth a moving line only.
     pub fn detail(&self, what: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_message(what.to_owned());
+            tell(bar, what);
         }
     }
 
@@ -62,6 +65,15 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+fn tell(bar: &ProgressBar, what: &str) {
+    if bar.is_finished() {
+        // Cleared for the table of one run, it comes back for the next.
+        bar.reset();
+        bar.enable_steady_tick(TICK);
+    }
+    bar.set_message(what.to_owned());
 }
 
 impl Drop for Progress {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, interval, sleep};
 use crate::compile::Programs;
 use crate::health::{self, Health};
 use crate::holder;
+use crate::links;
 use crate::logs;
 use crate::parts::{self, Part};
 use crate::place::Place;
@@ -21,7 +22,7 @@ use crate::state::{Lock, PartState, State};
 use crate::supervisor::{GRACE, Running, Spawner, describe};
 
 /// How long a part may take to become healthy; the first start makes an RSA-4096 key.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How often a starting part is asked for its health.
 const ASK_EVERY: Duration = Duration::from_millis(50);
@@ -43,10 +44,26 @@ pub struct Shop {
     pub token: String,
     place: Place,
     layout: Layout,
-    parts: Vec<Part>,
-    running: Vec<Running>,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) running: Vec<Process>,
     client: Client,
     _lock: Lock,
+}
+
+/// A part's process.
+pub(crate) struct Process {
+    pub(crate) running: Running,
+    /// Its end is wanted: it is no crash.
+    pub(crate) ends_on_purpose: bool,
+}
+
+impl From<Running> for Process {
+    fn from(running: Running) -> Self {
+        Self {
+            running,
+            ends_on_purpose: false,
+        }
+    }
 }
 
 impl Shop {
@@ -69,7 +86,7 @@ impl Shop {
         let secrets = Secrets::load_or_create(&place.secrets())?;
         let parts = parts::all(layout, place, programs, &secrets);
         for part in &parts {
-            logs::rotate(&place.log(part.name))?;
+            logs::rotate(&place.log(&part.name))?;
         }
         let state = State {
             pid: std::process::id(),
@@ -102,26 +119,48 @@ impl Shop {
         for index in 0..self.parts.len() {
             let part = self.parts[index].clone();
             progress.step(&format!("starting {}", part.name));
+            if is_replica(&part.name) {
+                // The first makes the tables and the sample data that they share.
+                self.settle(&self.parts[..index]).await;
+            }
             let running = spawner.start(&part, &self.place)?;
             self.state.parts[index].pid = Some(running.pid);
-            self.running.push(running);
-            self.state.write(&self.place.state())?;
+            self.running.push(running.into());
+            self.write_state()?;
             self.until_healthy(index, &part).await?;
             if part.name == "toxiproxy" {
-                self.make_links(&part).await?;
+                links::make(&self.client, &part.address.url, &self.links()).await?;
             }
         }
         progress.step("waiting until nothing is degraded");
-        self.settle().await;
+        self.settle(&self.parts).await;
         self.state.ready = true;
+        self.write_state()
+    }
+
+    /// Tells the other commands how things are.
+    ///
+    /// # Errors
+    /// When the state can't be written.
+    pub(crate) fn write_state(&self) -> Result<()> {
         self.state.write(&self.place.state())
+    }
+
+    /// The proxies of all links.
+    pub(crate) fn links(&self) -> serde_json::Value {
+        links::proxies(self.layout)
+    }
+
+    /// Where it keeps its things.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Gives what starts late (sample data, keys fetched from the user service) a moment. What is
     /// still degraded then serves all the same, and the table says what it lacks.
-    async fn settle(&self) {
+    async fn settle(&self, parts: &[Part]) {
         let deadline = Instant::now() + SETTLING;
-        for part in &self.parts {
+        for part in parts {
             while health::probe(&self.client, &part.address.ready).await != Health::Healthy {
                 if Instant::now() > deadline {
                     return;
@@ -132,7 +171,7 @@ impl Shop {
     }
 
     async fn until_healthy(&self, index: usize, part: &Part) -> Result<()> {
-        let running = &self.running[index];
+        let running = &self.running[index].running;
         let deadline = Instant::now() + PATIENCE;
         loop {
             let health = tokio::select! {
@@ -144,7 +183,7 @@ impl Shop {
                     "{} is not healthy after {} s: {why}\n{}",
                     part.name,
                     PATIENCE.as_secs(),
-                    self.last_words(part.name)
+                    self.last_words(&part.name)
                 ),
                 Health::Unhealthy(_) => sleep(ASK_EVERY).await,
                 Health::Healthy | Health::Degraded(_) => return Ok(()),
@@ -157,7 +196,7 @@ impl Shop {
             "{} {} while it started\n{}",
             part.name,
             describe(status),
-            self.last_words(part.name)
+            self.last_words(&part.name)
         )
     }
 
@@ -175,29 +214,6 @@ impl Shop {
         )
     }
 
-    /// Makes the proxies of all links, and takes off what faults they might have.
-    async fn make_links(&self, proxy: &Part) -> Result<()> {
-        let answer = self
-            .client
-            .post(format!("{}/populate", proxy.address.url))
-            .json(&parts::links(self.layout))
-            .send()
-            .await
-            .context("the fault proxy does not take its links")?;
-        if !answer.status().is_success() {
-            let status = answer.status();
-            let body = answer.text().await.unwrap_or_default();
-            bail!("the fault proxy refuses its links: {status} {body}");
-        }
-        self.client
-            .post(format!("{}/reset", proxy.address.url))
-            .send()
-            .await
-            .and_then(reqwest::Response::error_for_status)
-            .context("the fault proxy does not reset")?;
-        Ok(())
-    }
-
     /// Waits for the next part that ends by itself, and notes it; meanwhile keeps the logs short.
     pub async fn next_crash(&mut self) -> Result<(String, ExitStatus)> {
         let mut tick = interval(BOUND_LOGS_EVERY);
@@ -207,8 +223,12 @@ impl Shop {
                 .running
                 .iter()
                 .enumerate()
-                .filter(|(index, _)| noted[*index].ended.is_none())
-                .map(|(index, running)| Box::pin(async move { (index, running.ended().await) }))
+                .filter(|(index, process)| {
+                    noted[*index].ended.is_none() && !process.ends_on_purpose
+                })
+                .map(|(index, process)| {
+                    Box::pin(async move { (index, process.running.ended().await) })
+                })
                 .collect();
             tokio::select! {
                 end = first_of(pending) => break end,
@@ -219,31 +239,38 @@ impl Shop {
         part.pid = None;
         part.ended = Some(describe(status));
         let name = part.name.clone();
-        self.state.write(&self.place.state())?;
+        self.write_state()?;
         Ok((name, status))
     }
 
     fn bound_logs(&self) {
         for part in &self.parts {
             // A log that can't be cut (a full disk) is no reason to stop the shop.
-            let _ = logs::bound(&self.place.log(part.name));
+            let _ = logs::bound(&self.place.log(&part.name));
         }
     }
 
     /// Whether a part has ended by itself.
     pub fn has_crashed(&self) -> bool {
-        self.running.iter().any(|running| running.exit().is_some())
+        self.running
+            .iter()
+            .any(|process| !process.ends_on_purpose && process.running.exit().is_some())
     }
 
     /// Stops what runs, last started first, and forgets the state.
     pub async fn stop(&mut self, progress: &Progress) {
-        for running in self.running.iter().rev() {
+        for Process { running, .. } in self.running.iter().rev() {
             progress.step(&format!("stopping {}", running.name));
             running.stop(GRACE).await;
         }
         // A state file that stays is known to be stale, since the lock is free.
         let _ = std::fs::remove_file(self.place.state());
     }
+}
+
+/// Whether it is a second or further process of a service.
+fn is_replica(part: &str) -> bool {
+    part.contains('.')
 }
 
 /// The first of the futures to end; never, when there are none.

@@ -45,7 +45,7 @@ impl PartState {
     /// A part that has not started yet.
     pub fn planned(part: &Part, place: &Place) -> Self {
         Self {
-            name: part.name.to_owned(),
+            name: part.name.clone(),
             kind: part.kind.to_owned(),
             url: part.address.url.clone(),
             grpc: part.address.grpc.clone(),
@@ -53,7 +53,7 @@ impl PartState {
             control: part.address.control.clone(),
             pid: None,
             alive: part.address.alive.clone(),
-            log: place.log(part.name),
+            log: place.log(&part.name),
             ended: None,
         }
     }

@@ -36,12 +36,12 @@ impl Spawner {
     /// # Errors
     /// When the program or the log can't be opened.
     pub fn start(&self, part: &Part, place: &Place) -> Result<Running> {
-        let log = crate::logs::open(&place.log(part.name))?;
+        let log = crate::logs::open(&place.log(&part.name))?;
         let child = self
             .command(part, log)?
             .spawn()
             .with_context(|| format!("cannot start {} ({})", part.name, part.program.display()))?;
-        Running::watch(part.name, child)
+        Running::watch(&part.name, child)
     }
 
     fn command(&self, part: &Part, log: File) -> Result<tokio::process::Command> {
@@ -90,42 +90,42 @@ fn inherited() -> impl Iterator<Item = (String, String)> {
 /// A child process and what became of it.
 pub struct Running {
     /// The part's name.
-    pub name: &'static str,
+    pub name: String,
     /// Its process id, as long as it runs.
     pub pid: u32,
-    exit: watch::Receiver<Option<ExitStatus>>,
+    exit: Ending,
     signals: mpsc::Sender<Signal>,
 }
 
 impl Running {
-    fn watch(name: &'static str, child: Child) -> Result<Self> {
+    fn watch(name: &str, child: Child) -> Result<Self> {
         let pid = child
             .id()
             .with_context(|| format!("{name} ended at once"))?;
         let (exited, exit) = watch::channel(None);
-        let (signals, orders) = mpsc::channel(4);
+        let (signals, orders) = mpsc::channel(16);
         tokio::spawn(own(child, orders, exited));
         Ok(Self {
-            name,
+            name: name.to_owned(),
             pid,
-            exit,
+            exit: Ending(exit),
             signals,
         })
     }
 
     /// How it ended, if it has.
     pub fn exit(&self) -> Option<ExitStatus> {
-        *self.exit.borrow()
+        *self.exit.0.borrow()
     }
 
     /// Waits for its end.
     pub async fn ended(&self) -> ExitStatus {
-        let mut exit = self.exit.clone();
-        match exit.wait_for(Option::is_some).await {
-            Ok(status) => (*status).unwrap_or_default(),
-            // The owner task ends only after it has told; it can't be gone before.
-            Err(_) => std::future::pending().await,
-        }
+        self.exit.wait().await
+    }
+
+    /// Its end, for others to wait for. Holding it does not keep the child alive.
+    pub fn ending(&self) -> Ending {
+        self.exit.clone()
     }
 
     /// Asks it to end, and kills it if it has not after `grace`.
@@ -145,6 +145,28 @@ impl Running {
     async fn signal(&self, signal: Signal) {
         // An error means that the child has ended: nothing to signal any more.
         let _ = self.signals.send(signal).await;
+    }
+
+    /// Sends a signal without waiting; `false` when it has ended, or sixteen are on their way.
+    pub fn send(&self, signal: Signal) -> bool {
+        self.signals.try_send(signal).is_ok()
+    }
+}
+
+/// The end of a child process, to wait for.
+#[derive(Clone)]
+pub struct Ending(watch::Receiver<Option<ExitStatus>>);
+
+impl Ending {
+    /// Waits for it.
+    pub async fn wait(&self) -> ExitStatus {
+        let mut exit = self.0.clone();
+        let status = exit.wait_for(Option::is_some).await.map(|status| *status);
+        match status {
+            Ok(status) => status.unwrap_or_default(),
+            // The owner task ends only after it has told; it can't be gone before.
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 

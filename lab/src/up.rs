@@ -16,6 +16,7 @@ use crate::parts::SAMPLE_ACCOUNTS;
 use crate::place::Place;
 use crate::ports::{Layout, Port};
 use crate::progress::Progress;
+use crate::replicas::Replicas;
 use crate::shim;
 use crate::shop::Shop;
 use crate::state::{Lock, State};
@@ -28,7 +29,7 @@ use crate::supervisor::{Spawner, describe};
 /// When the lab can't start.
 pub async fn run(spawner: &Spawner, global: &Global, args: &UpArgs) -> Result<Exit> {
     let place = Place::resolve(global)?;
-    let layout = Layout::new(global.port_base)?;
+    let layout = Layout::new(global.port_base)?.with(replicas(args)?);
     let mut interrupt = Interrupt::listen()?;
     let progress = Progress::new();
     let work = async {
@@ -58,6 +59,11 @@ pub async fn run(spawner: &Spawner, global: &Global, args: &UpArgs) -> Result<Ex
     }
     progress.clear();
     outcome
+}
+
+fn replicas(args: &UpArgs) -> Result<Replicas> {
+    let counts = args.replicas.iter();
+    Replicas::new(counts.map(|(name, count)| (name.as_str(), *count)))
 }
 
 /// Says so early, before minutes of building.
@@ -181,6 +187,8 @@ fn again(global: &Global, args: &UpArgs, programs: &Programs) -> Result<Command>
     command
         .args(["up", "--background"])
         .args(args.fresh.then_some("--fresh"));
+    let replicas = args.replicas.iter();
+    command.args(replicas.map(|(name, count)| format!("--replicas={name}={count}")));
     command.args(global.port_base.map(|base| format!("--port-base={base}")));
     if let Some(data) = &global.data {
         command.arg("--data").arg(data);

@@ -72,6 +72,7 @@ async fn retry_by_hand() {
         multiplier: 2.0,
         cap: Duration::from_secs(1),
         jitter: Jitter::Full,
+        obey_pushback: true,
     };
     let budget = Budget::new(BudgetConfig::Bucket {
         capacity: 3.0,

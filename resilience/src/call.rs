@@ -25,7 +25,10 @@ pub struct Call<'a> {
 pub struct Attempt {
     /// 1 for the first. gRPC sends `number - 1` as `grpc-previous-rpc-attempts`.
     pub number: u32,
-    /// The earlier of the call's deadline and the attempt time-out: what to send downstream.
+    /// What to send downstream: the earlier of the call's deadline and the attempt time-out, or
+    /// none when the policy keeps them to itself
+    /// ([`propagate_deadline`](crate::Policy::propagate_deadline)). That the attempt ends by then
+    /// is seen to in any case.
     pub deadline: Deadline,
 }
 

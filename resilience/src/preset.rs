@@ -70,6 +70,7 @@ pub fn none() -> Policy {
         preset: "none".to_owned(),
         deadline: Some(S(1)),
         attempt_timeout: None,
+        propagate_deadline: true,
         retry: None,
         budget: None,
         hedge: None,
@@ -89,12 +90,14 @@ pub fn naive() -> Policy {
         preset: "naive".to_owned(),
         deadline: Some(S(1)),
         attempt_timeout: Some(MS(250)),
+        propagate_deadline: true,
         retry: Some(RetryConfig {
             max_attempts: 3,
             base: Duration::ZERO,
             multiplier: 1.0,
             cap: Duration::ZERO,
             jitter: Jitter::None,
+            obey_pushback: true,
         }),
         budget: None,
         hedge: None,
@@ -114,12 +117,14 @@ pub fn shop() -> Policy {
         preset: "shop".to_owned(),
         deadline: Some(S(10)),
         attempt_timeout: Some(S(2)),
+        propagate_deadline: true,
         retry: Some(RetryConfig {
             max_attempts: 3,
             base: S(1),
             multiplier: 2.0,
             cap: S(10),
             jitter: Jitter::Full,
+            obey_pushback: true,
         }),
         budget: None,
         hedge: None,
@@ -138,12 +143,14 @@ pub fn fast() -> Policy {
         preset: "fast".to_owned(),
         deadline: Some(S(1)),
         attempt_timeout: Some(MS(250)),
+        propagate_deadline: true,
         retry: Some(RetryConfig {
             max_attempts: 3,
             base: MS(50),
             multiplier: 2.0,
             cap: S(1),
             jitter: Jitter::Full,
+            obey_pushback: true,
         }),
         budget: None,
         hedge: None,
@@ -165,12 +172,14 @@ pub fn grpc_a6() -> Policy {
         preset: "grpc-a6".to_owned(),
         deadline: None,
         attempt_timeout: None,
+        propagate_deadline: true,
         retry: Some(RetryConfig {
             max_attempts: 4,
             base: MS(100),
             multiplier: 2.0,
             cap: S(1),
             jitter: Jitter::Proportional(0.2),
+            obey_pushback: true,
         }),
         budget: Some(BudgetConfig::Throttle {
             max_tokens: 10.0,
@@ -194,12 +203,14 @@ pub fn aws() -> Policy {
         preset: "aws".to_owned(),
         deadline: None,
         attempt_timeout: Some(S(60)),
+        propagate_deadline: true,
         retry: Some(RetryConfig {
             max_attempts: 3,
             base: S(1),
             multiplier: 2.0,
             cap: S(20),
             jitter: Jitter::Full,
+            obey_pushback: true,
         }),
         budget: Some(BudgetConfig::Bucket {
             capacity: 500.0,
@@ -225,12 +236,14 @@ pub fn finagle() -> Policy {
         preset: "finagle".to_owned(),
         deadline: None,
         attempt_timeout: None,
+        propagate_deadline: true,
         retry: Some(RetryConfig {
             max_attempts: 25,
             base: Duration::ZERO,
             multiplier: 1.0,
             cap: Duration::ZERO,
             jitter: Jitter::None,
+            obey_pushback: true,
         }),
         budget: Some(BudgetConfig::Ratio {
             ratio: 0.2,
@@ -254,12 +267,14 @@ pub fn envoy() -> Policy {
         preset: "envoy".to_owned(),
         deadline: Some(S(15)),
         attempt_timeout: None,
+        propagate_deadline: true,
         retry: Some(RetryConfig {
             max_attempts: 2,
             base: MS(25),
             multiplier: 2.0,
             cap: MS(250),
             jitter: Jitter::Full,
+            obey_pushback: true,
         }),
         budget: Some(BudgetConfig::Active { share: 0.2, min: 3 }),
         hedge: None,
@@ -281,12 +296,14 @@ pub fn resilience4j() -> Policy {
         preset: "resilience4j".to_owned(),
         deadline: None,
         attempt_timeout: Some(S(1)),
+        propagate_deadline: true,
         retry: Some(RetryConfig {
             max_attempts: 3,
             base: MS(500),
             multiplier: 1.0,
             cap: MS(500),
             jitter: Jitter::None,
+            obey_pushback: true,
         }),
         budget: None,
         hedge: None,
@@ -333,7 +350,7 @@ mod tests {
 
     #[test]
     fn figures_are_the_specifications() {
-        let full = |base: &str, cap: &str| json!({"max_attempts": 3, "base": base, "multiplier": 2.0, "cap": cap, "jitter": "full"});
+        let full = |base: &str, cap: &str| json!({"max_attempts": 3, "base": base, "multiplier": 2.0, "cap": cap, "jitter": "full", "obey_pushback": true});
         assert_eq!(written("shop", "retry"), full("1s", "10s"));
         assert_eq!(written("fast", "retry"), full("50ms", "1s"));
         assert_eq!(written("aws", "retry"), full("1s", "20s"));

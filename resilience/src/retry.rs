@@ -7,8 +7,9 @@
 //!
 //! What is retried: an attempt that surely was not processed, always; a time-out, an unavailable
 //! or exhausted dependency, a lost race, when the call is idempotent; nothing else
-//! ([`FailureKind::retryable`]). A server's pushback is obeyed. No wait is begun that would end
-//! after the deadline.
+//! ([`FailureKind::retryable`]). A server's pushback is obeyed unless
+//! [`RetryConfig::obey_pushback`] says otherwise. No wait is begun that would end after the
+//! deadline.
 //!
 //! Source: gRFC A6, <https://github.com/grpc/proposal/blob/master/A6-client-retries.md>; "Site
 //! Reliability Engineering", chapter 22.
@@ -37,6 +38,10 @@ pub struct RetryConfig {
     pub cap: Duration,
     /// How chance enters.
     pub jitter: Jitter,
+    /// Whether the server's word on when to come back takes the place of the back-off's wait. A
+    /// client that ignores it makes an outage worse; it is here because such clients are common, and
+    /// what they do can be measured.
+    pub obey_pushback: bool,
 }
 
 /// Why no further attempt is made.
@@ -75,6 +80,7 @@ impl Stop {
 pub struct Retry<R> {
     max_attempts: u32,
     backoff: Backoff,
+    obey_pushback: bool,
     rng: R,
 }
 
@@ -85,6 +91,7 @@ impl<R: Rng> Retry<R> {
         Self {
             max_attempts: config.max_attempts,
             backoff: Backoff::new(config.base, config.multiplier, config.cap, config.jitter),
+            obey_pushback: config.obey_pushback,
             rng,
         }
     }
@@ -108,7 +115,7 @@ impl<R: Rng> Retry<R> {
         if attempts >= self.max_attempts {
             return Err(Stop::MaxAttempts);
         }
-        let wait = match pushback {
+        let wait = match pushback.filter(|_| self.obey_pushback) {
             Some(Pushback::Never) => return Err(Stop::Pushback),
             Some(Pushback::Wait(wait)) => {
                 self.backoff.restart();
@@ -137,6 +144,7 @@ mod tests {
             multiplier: 2.0,
             cap: MS(1_000),
             jitter: Jitter::None,
+            obey_pushback: true,
         };
         Retry::new(&config, Streams::new(1).next())
     }
@@ -183,6 +191,24 @@ mod tests {
         assert_eq!(ask(2, Some(Pushback::Wait(MS(7)))), Ok(MS(7)));
         assert_eq!(ask(3, None), Ok(MS(100)));
         assert_eq!(ask(1, Some(Pushback::Never)), Err(Stop::Pushback));
+    }
+
+    #[test]
+    fn a_client_that_does_not_obey_waits_as_if_nothing_was_said() {
+        let mut retry = retry();
+        retry.obey_pushback = false;
+        let mut ask = |attempts, pushback| {
+            retry.wait_after(
+                attempts,
+                FailureKind::Exhausted,
+                Some(pushback),
+                true,
+                Deadline::NONE,
+            )
+        };
+        assert_eq!(ask(1, Pushback::Wait(MS(7))), Ok(MS(100)));
+        assert_eq!(ask(2, Pushback::Never), Ok(MS(200)));
+        assert_eq!(ask(4, Pushback::Wait(MS(7))), Err(Stop::MaxAttempts));
     }
 
     #[test]

@@ -126,6 +126,65 @@ async fn a_call_that_is_not_idempotent_is_repeated_only_when_surely_not_processe
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deadline_that_is_kept_to_itself_holds_and_does_not_travel() {
+    for (propagate_deadline, sent) in [(true, Some(MS(250))), (false, None)] {
+        let policy = Policy {
+            propagate_deadline,
+            ..plain()
+        };
+        let (slot, _) = slot(policy);
+        let limited = Call {
+            deadline: Deadline::after(MS(800)),
+            ..call("r")
+        };
+        let started = Instant::now();
+        let seen = Cell::new(None);
+        let answer: Answer<()> = slot
+            .call(limited, |a| {
+                if a.number == 1 {
+                    seen.set(a.deadline.remaining());
+                }
+                std::future::pending()
+            })
+            .await;
+        assert_eq!(seen.get(), sent);
+        assert_eq!(answer, Err(CallError::TimedOut { attempts: 3 }));
+        assert_eq!(started.elapsed(), MS(800), "{propagate_deadline}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_every_limit_off_a_call_lasts_as_long_as_its_answer() {
+    let policy = Policy {
+        deadline: None,
+        ..preset::none()
+    };
+    let (slot, _) = slot(policy);
+    let answer: Answer<Option<Duration>> = slot
+        .call(call("r"), |a| async move {
+            sleep(Duration::from_secs(3_600)).await;
+            Ok(a.deadline.remaining())
+        })
+        .await;
+    assert_eq!(answer, Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_obey_comes_back_when_it_likes() {
+    let busy = Failure {
+        kind: FailureKind::Unavailable,
+        pushback: Some(Pushback::Wait(Duration::from_secs(1))),
+    };
+    for (obey_pushback, attempts) in [(true, 1), (false, 3)] {
+        let mut policy = preset::naive();
+        policy.retry.as_mut().unwrap().obey_pushback = obey_pushback;
+        let (slot, _) = slot(policy);
+        let answer: Answer<()> = slot.call(call("r"), |_| async { Err(busy) }).await;
+        assert_eq!(answer.unwrap_err().attempts(), attempts, "{obey_pushback}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_callers_own_fault_ends_the_call() {
     let (slot, _) = slot(plain());
     let error = failure(FailureKind::Caller);

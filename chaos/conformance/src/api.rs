@@ -23,6 +23,8 @@ pub struct Answer {
     pub status: u16,
     /// The media type, without parameters.
     pub media_type: String,
+    /// The header `X-Toxiproxy-Request-Id`, if there is one.
+    pub request_id: Option<String>,
     /// The body as it came.
     pub text: String,
     /// The body as JSON, null if it is none.
@@ -67,11 +69,14 @@ impl Api {
             .unwrap_or("")
             .to_owned();
         let status = response.status().as_u16();
+        let id = response.headers().get("x-toxiproxy-request-id");
+        let request_id = id.map(|v| v.to_str().expect("text").to_owned());
         let text = response.text().expect("text");
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
         Answer {
             status,
             media_type,
+            request_id,
             text,
             json,
         }

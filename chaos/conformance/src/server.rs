@@ -21,13 +21,6 @@ pub enum Server {
 }
 
 impl Server {
-    /// Runs `test` against a server of its own, or says that it was left out.
-    pub fn check(self, name: &str, test: impl FnOnce(&Running)) {
-        if let Some(running) = self.start(name, &[]) {
-            test(&running);
-        }
-    }
-
     /// Starts the server on a free port. `None`, said on standard output, if it
     /// is the real one and not installed.
     ///
@@ -166,6 +159,31 @@ impl Running {
     pub fn toxic(&self, proxy: &str, body: &str) {
         let made = self.api.post(&format!("/proxies/{proxy}/toxics"), body);
         assert_eq!(made.status, 200, "{made:?}");
+    }
+
+    /// Changes a toxic, by its name.
+    pub fn change_toxic(&self, proxy: &str, toxic: &str, body: &str) {
+        let path = format!("/proxies/{proxy}/toxics/{toxic}");
+        let done = self.api.post(&path, body);
+        assert_eq!(done.status, 200, "{done:?}");
+    }
+
+    /// Removes a toxic.
+    pub fn remove_toxic(&self, proxy: &str, toxic: &str) {
+        let path = format!("/proxies/{proxy}/toxics/{toxic}");
+        assert_eq!(self.api.delete(&path).status, 204);
+    }
+
+    /// Is the process still there, within the time that it may take to die?
+    pub fn survives(&self, at_most: Duration) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < at_most {
+            if !self.api.is_up() {
+                return false;
+            }
+            sleep(Duration::from_millis(20));
+        }
+        true
     }
 
     /// Enables or disables a proxy.

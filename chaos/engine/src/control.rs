@@ -30,6 +30,11 @@ struct Policies {
     slots: BTreeMap<String, Value>,
 }
 
+#[derive(Deserialize)]
+struct Faults {
+    faults: Vec<Value>,
+}
+
 /// What a service counted of a fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -121,6 +126,31 @@ impl Control {
             request,
         )
         .await
+    }
+
+    /// Where a slot stands: its breaker, budget or limit.
+    ///
+    /// # Errors
+    /// [`EngineError::Http`].
+    pub async fn state(&self, slot: &str) -> Result<Value, EngineError> {
+        let url = self.url(&format!("/lab/policies/{slot}/state"));
+        let request = self.client.get(url).bearer_auth(&self.token);
+        send_json(
+            &self.what(&format!("reading the state of `{slot}` in")),
+            request,
+        )
+        .await
+    }
+
+    /// The faults that are in force here, as the control API tells them.
+    ///
+    /// # Errors
+    /// [`EngineError::Http`].
+    pub async fn faults(&self) -> Result<Vec<Value>, EngineError> {
+        let request = self.client.get(self.url("/lab/faults"));
+        let request = request.bearer_auth(&self.token);
+        let answer: Faults = send_json(&self.what("reading the faults of"), request).await?;
+        Ok(answer.faults)
     }
 
     /// Puts a fault in force, as the control API takes it.

@@ -4,28 +4,43 @@ use std::collections::BTreeMap;
 
 use crate::runlog::Environment;
 
-/// The CPU time of each process so far, in microseconds; processes that the
-/// system says nothing about are left out.
+/// What a process has used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cpu {
+    /// Which process.
+    pub pid: u32,
+    /// Its CPU time so far, in microseconds.
+    pub spent_us: u64,
+}
+
+/// The CPU time of each part's process; processes that the system says nothing about
+/// are left out.
 #[must_use]
-pub fn cpu_us(pids: &BTreeMap<String, u32>) -> BTreeMap<String, u64> {
-    let of = |(part, pid): (&String, &u32)| {
+pub fn cpu(pids: &BTreeMap<String, u32>) -> BTreeMap<String, Cpu> {
+    let of = |(part, &pid): (&String, &u32)| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let ticks = ticks(&stat)?;
-        let per_second = rustix::param::clock_ticks_per_second();
-        Some((part.clone(), ticks * 1_000_000 / per_second.max(1)))
+        let per_second = rustix::param::clock_ticks_per_second().max(1);
+        let spent_us = ticks(&stat)? * 1_000_000 / per_second;
+        Some((part.clone(), Cpu { pid, spent_us }))
     };
     pids.iter().filter_map(of).collect()
 }
 
-/// The difference between two readings, for parts that are in both.
+/// The difference between two readings, for parts that are in both. Of a part that was
+/// started anew in between it is what the new process has used.
 #[must_use]
 pub fn between(
-    before: &BTreeMap<String, u64>,
-    after: &BTreeMap<String, u64>,
+    before: &BTreeMap<String, Cpu>,
+    after: &BTreeMap<String, Cpu>,
 ) -> BTreeMap<String, u64> {
-    let spent = |(part, end): (&String, &u64)| {
+    let spent = |(part, end): (&String, &Cpu)| {
         let begin = before.get(part)?;
-        Some((part.clone(), end.saturating_sub(*begin)))
+        let used = if begin.pid == end.pid {
+            end.spent_us.saturating_sub(begin.spent_us)
+        } else {
+            end.spent_us
+        };
+        Some((part.clone(), used))
     };
     after.iter().filter_map(spent).collect()
 }
@@ -70,22 +85,25 @@ mod tests {
     }
 
     #[test]
-    fn only_parts_in_both_readings_count() {
-        let of = |pairs: &[(&str, u64)]| {
-            pairs
-                .iter()
-                .map(|(p, v)| ((*p).to_owned(), *v))
-                .collect::<BTreeMap<_, _>>()
+    fn only_parts_in_both_readings_count_and_a_new_process_from_its_start() {
+        let of = |readings: &[(&str, u32, u64)]| {
+            let reading = |(part, pid, spent_us): &(&str, u32, u64)| {
+                let (pid, spent_us) = (*pid, *spent_us);
+                ((*part).to_owned(), Cpu { pid, spent_us })
+            };
+            readings.iter().map(reading).collect::<BTreeMap<_, _>>()
         };
-        let spent = between(&of(&[("a", 5), ("b", 7)]), &of(&[("a", 9), ("c", 1)]));
-        assert_eq!(spent, of(&[("a", 4)]));
+        let before = of(&[("a", 1, 5), ("b", 2, 7), ("d", 4, 10)]);
+        let after = of(&[("a", 1, 9), ("c", 3, 1), ("d", 5, 12)]);
+        let spent = [("a".to_owned(), 4), ("d".to_owned(), 12)];
+        assert_eq!(between(&before, &after), BTreeMap::from(spent));
     }
 
     #[test]
     #[cfg(target_os = "linux")]
     fn this_process_has_used_some() {
         let me = BTreeMap::from([("me".to_owned(), std::process::id())]);
-        assert!(cpu_us(&me).contains_key("me"));
+        assert!(cpu(&me).contains_key("me"));
         assert!(memory().is_some_and(|m| m > 1 << 20));
     }
 }

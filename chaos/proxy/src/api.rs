@@ -10,15 +10,18 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::{CONTENT_TYPE, USER_AGENT};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::extensions;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 
 /// The version of Toxiproxy whose API this is; clients adapt to it.
 pub const API_VERSION: &str = "2.12.0";
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-toxiproxy-request-id");
 
 #[derive(Clone)]
 struct Api {
@@ -44,9 +47,13 @@ pub(crate) fn routes(registry: Arc<Registry>, metrics: Arc<Metrics>) -> Router {
                 .patch(update_toxic)
                 .delete(remove_toxic),
         )
-        .with_state(Api { registry })
+        .with_state(Api {
+            registry: Arc::clone(&registry),
+        })
+        .merge(extensions::routes(registry))
         .merge(metrics_routes(metrics))
         .route_layer(from_fn(refuse_browsers))
+        .route_layer(from_fn(identify))
         .fallback(unknown)
 }
 
@@ -68,6 +75,23 @@ async fn refuse_browsers(request: Request, next: Next) -> Response {
         return (StatusCode::FORBIDDEN, "User agent not allowed\n").into_response();
     }
     next.run(request).await
+}
+
+/// Gives each request an id, as Toxiproxy does, and logs it under that.
+async fn identify(request: Request, next: Next) -> Response {
+    // Its router has no HEAD.
+    if request.method() == Method::HEAD {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    let id = format!("{:020x}", rand::random::<u64>());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let mut response = next.run(request).await;
+    let status = response.status().as_u16();
+    tracing::debug!(request_id = id, %method, %uri, status, "request");
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
 }
 
 async fn unknown() -> Response {
@@ -188,7 +212,7 @@ async fn whole<T: Send + 'static>(
     }
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> Response {
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     (status, axum::Json(body)).into_response()
 }
 

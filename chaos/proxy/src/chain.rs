@@ -11,11 +11,15 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use tokio::time::Instant;
 
-use crate::draw::Seed;
-use crate::toxics::{Chunk, Direction, End, Piece, Pull, Stage, Toxic};
+use crate::acted::Counted;
+use crate::draw::Draws;
+use crate::toxics::{Acts, Chunk, Direction, End, Piece, Pull, Stage, Toxic};
 
 /// Written queue: beyond this, stages keep what they hold.
 const OUT_CAPACITY: usize = 256 * 1024;
+
+/// The most pieces in it, should they be small.
+const OUT_PIECES: usize = 1024;
 
 /// Everything a direction may hold, whatever the number of stages and however
 /// often toxics come and go while the receiver doesn't read.
@@ -27,13 +31,33 @@ struct Slot {
     stage: Option<Box<dyn Stage>>,
     /// The stream ended here: no stage is made again.
     spent: bool,
+    counted: Counted,
+}
+
+impl Slot {
+    /// Something comes to the stage; what the toxic acts on is counted.
+    fn push(&mut self, connection: u64, piece: Piece, now: Instant) {
+        match (self.toxic.kind.acts, &piece) {
+            (Acts::Data, Piece::Chunk(chunk)) => self.acted(connection, 1, chunk.data.len()),
+            (Acts::End, Piece::End(_)) => self.acted(connection, 0, 0),
+            _ => {}
+        }
+        if let Some(stage) = &mut self.stage {
+            stage.push(piece, now);
+        }
+    }
+
+    fn acted(&mut self, connection: u64, chunks: u64, bytes: usize) {
+        let ledger = &self.toxic.ledger;
+        ledger.record(connection, &mut self.counted, chunks, bytes);
+    }
 }
 
 /// The stages of one direction, and what waits behind them to be written.
 pub(crate) struct Chain {
     direction: Direction,
-    /// The connection's seed: decides which toxics act on it.
-    seed: Seed,
+    /// The connection's: decide which toxics act on it.
+    draws: Draws,
     slots: Vec<Slot>,
     out: VecDeque<Bytes>,
     out_bytes: usize,
@@ -44,10 +68,10 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    pub(crate) fn new(direction: Direction, seed: Seed) -> Self {
+    pub(crate) fn new(direction: Direction, draws: Draws) -> Self {
         Self {
             direction,
-            seed,
+            draws,
             slots: Vec::new(),
             out: VecDeque::new(),
             out_bytes: 0,
@@ -131,23 +155,24 @@ impl Chain {
 
     fn append(&mut self, toxic: &Arc<Toxic>, now: Instant) {
         let stage = toxic
-            .acts_on(self.seed)
-            .then(|| toxic.stage(self.seed, now));
+            .acts_on(self.draws.seed)
+            .then(|| toxic.stage(self.draws.seed, now));
         self.slots.push(Slot {
             toxic: Arc::clone(toxic),
             stage,
             spent: false,
+            counted: Counted::default(),
         });
     }
 
     fn retune(&mut self, index: usize, toxic: &Arc<Toxic>, now: Instant) {
-        let acts = toxic.acts_on(self.seed);
+        let acts = toxic.acts_on(self.draws.seed);
         let slot = &mut self.slots[index];
         slot.toxic = Arc::clone(toxic);
         match &mut slot.stage {
             Some(stage) if acts => stage.retune(&toxic.attributes, now),
             Some(_) => self.release(index, now),
-            None if acts && !slot.spent => slot.stage = Some(toxic.stage(self.seed, now)),
+            None if acts && !slot.spent => slot.stage = Some(toxic.stage(self.draws.seed, now)),
             None => {}
         }
     }
@@ -158,12 +183,7 @@ impl Chain {
             return;
         };
         for piece in stage.release() {
-            let over = matches!(piece, Piece::End(_));
-            self.give(index + 1, piece, now);
-            if over {
-                self.spend(index);
-                return;
-            }
+            self.pass(index, piece, now);
         }
     }
 
@@ -201,25 +221,32 @@ impl Chain {
                 Pull::Until(due) => return (moved, Some(due)),
                 Pull::Piece(piece) => {
                     moved = true;
-                    let over = matches!(piece, Piece::End(_));
-                    self.give(index + 1, piece, now);
-                    if over {
-                        self.spend(index);
-                    }
+                    self.pass(index, piece, now);
+                }
+                Pull::Cut(end) => {
+                    moved = true;
+                    self.slots[index].acted(self.draws.connection, 0, 0);
+                    self.pass(index, Piece::End(end), now);
                 }
             }
         }
     }
 
+    /// Passes on what came out of the stage at `index`.
+    fn pass(&mut self, index: usize, piece: Piece, now: Instant) {
+        let over = matches!(piece, Piece::End(_));
+        self.give(index + 1, piece, now);
+        if over {
+            self.spend(index);
+        }
+    }
+
     /// Hands a piece to the first stage at or after `index`, or to the output.
     fn give(&mut self, index: usize, piece: Piece, now: Instant) {
-        let next = self
-            .slots
-            .iter_mut()
-            .skip(index)
-            .find_map(|slot| slot.stage.as_mut());
+        let mut behind = self.slots.iter_mut().skip(index);
+        let next = behind.find(|slot| slot.stage.is_some());
         match (next, piece) {
-            (Some(stage), piece) => stage.push(piece, now),
+            (Some(slot), piece) => slot.push(self.draws.connection, piece, now),
             (None, Piece::End(end)) => self.end = Some(end),
             (None, Piece::Chunk(Chunk { data, .. })) => {
                 self.out_bytes += data.len();
@@ -243,7 +270,8 @@ impl Chain {
             .iter()
             .skip(index)
             .find_map(|slot| slot.stage.as_ref());
-        next.map_or(self.out_bytes < OUT_CAPACITY, |stage| stage.ready())
+        let out = self.out_bytes < OUT_CAPACITY && self.out.len() < OUT_PIECES;
+        next.map_or(out, |stage| stage.ready())
     }
 
     fn held(&self) -> usize {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::chain::Chain;
-use crate::draw::Seed;
+use crate::draw::Draws;
 use crate::metrics::Metrics;
 use crate::pipe::{Ended, Pipe};
 use crate::toxics::{Direction, ToxicList};
@@ -24,15 +24,14 @@ pub(crate) struct Link {
     pub name: String,
     /// The address to connect to.
     pub upstream: String,
-    /// The proxy's seed.
-    pub seed: Seed,
     pub toxics: watch::Receiver<ToxicList>,
     pub metrics: Arc<Metrics>,
 }
 
-/// Serves the proxy's `number`th client until one side or a toxic ends it.
-/// Dropping the future closes both sides at once.
-pub(crate) async fn serve(link: Arc<Link>, mut client: TcpStream, number: u64) {
+/// Serves one client until one side or a toxic ends it. Dropping the future
+/// closes both sides at once.
+pub(crate) async fn serve(link: Arc<Link>, mut client: TcpStream, draws: Draws) {
+    let number = draws.connection;
     let dialled = timeout(DIAL_TIMEOUT, TcpStream::connect(&link.upstream)).await;
     let mut upstream = match dialled {
         Ok(Ok(stream)) => stream,
@@ -59,8 +58,8 @@ pub(crate) async fn serve(link: Arc<Link>, mut client: TcpStream, number: u64) {
     let ended = {
         let (client_read, client_write) = client.split();
         let (upstream_read, upstream_write) = upstream.split();
-        let up = link.pipe(Direction::Upstream, number, client_read, upstream_write);
-        let down = link.pipe(Direction::Downstream, number, upstream_read, client_write);
+        let up = link.pipe(Direction::Upstream, draws, client_read, upstream_write);
+        let down = link.pipe(Direction::Downstream, draws, upstream_read, client_write);
         both(up.run(), down.run()).await
     };
     if ended == Ended::Reset {
@@ -77,12 +76,12 @@ pub(crate) async fn serve(link: Arc<Link>, mut client: TcpStream, number: u64) {
 }
 
 impl Link {
-    fn pipe<R, W>(&self, direction: Direction, number: u64, reader: R, writer: W) -> Pipe<R, W>
+    fn pipe<R, W>(&self, direction: Direction, draws: Draws, reader: R, writer: W) -> Pipe<R, W>
     where
         R: tokio::io::AsyncRead + Unpin,
         W: tokio::io::AsyncWrite + Unpin,
     {
-        let chain = Chain::new(direction, self.seed.with_number(number));
+        let chain = Chain::new(direction, draws);
         let metrics = self.metrics.direction(&self.name, direction);
         Pipe::new(reader, writer, chain, self.toxics.clone(), metrics)
     }

@@ -4,6 +4,7 @@
 //! toxic, the connection's number), so a run can be repeated even though tasks
 //! interleave differently. Toxiproxy 2.12 has a `-seed` that does nothing.
 
+use parking_lot::Mutex;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
@@ -47,6 +48,46 @@ impl Seed {
     }
 }
 
+/// What one connection draws from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draws {
+    /// Counts the clients of its proxy, from 1.
+    pub connection: u64,
+    /// Its own seed, made of the proxy's and its number.
+    pub seed: Seed,
+}
+
+#[cfg(test)]
+impl Draws {
+    pub(crate) fn of(seed: u64) -> Self {
+        Numbering::new(Seed::new(seed)).next()
+    }
+}
+
+/// Numbers the connections of one proxy.
+pub(crate) struct Numbering(Mutex<(Seed, u64)>);
+
+impl Numbering {
+    pub(crate) fn new(seed: Seed) -> Self {
+        Self(Mutex::new((seed, 0)))
+    }
+
+    /// For the next connection.
+    pub(crate) fn next(&self) -> Draws {
+        let mut state = self.0.lock();
+        state.1 += 1;
+        let (seed, connection) = *state;
+        let seed = seed.with_number(connection);
+        Draws { connection, seed }
+    }
+
+    /// Begins again at 1, with another seed. Connections that are there keep
+    /// what they have.
+    pub(crate) fn restart(&self, seed: Seed) {
+        *self.0.lock() = (seed, 0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +99,22 @@ mod tests {
         for other in [draw(2, "a", 1), draw(1, "b", 1), draw(1, "a", 2)] {
             assert_ne!(draw(1, "a", 1).to_bits(), other.to_bits());
         }
+    }
+
+    #[test]
+    fn a_restarted_numbering_draws_the_same_again() {
+        let numbering = Numbering::new(Seed::new(3));
+        let draw = |n: &Numbering| {
+            let draws = n.next();
+            (draws.connection, draws.seed.unit().to_bits())
+        };
+        let first = [draw(&numbering), draw(&numbering)];
+        assert_eq!(first.map(|(number, _)| number), [1, 2]);
+        assert_ne!(first[0].1, first[1].1);
+        numbering.restart(Seed::new(3));
+        assert_eq!(first, [draw(&numbering), draw(&numbering)]);
+        numbering.restart(Seed::new(4));
+        assert_ne!(first[0], draw(&numbering));
     }
 
     #[test]

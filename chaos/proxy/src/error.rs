@@ -34,6 +34,14 @@ pub enum Error {
     /// The proxy has no toxic of that name.
     #[error("toxic not found")]
     ToxicNotFound,
+    /// A lease that can't be held.
+    #[error("bad lease {given:?}: {problem}; a lease is a time such as \"15s\"")]
+    Lease {
+        /// As it was given.
+        given: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A listen address that is none.
     #[error("{what}{address}: {problem}")]
     Address {
@@ -92,7 +100,8 @@ impl Error {
             Self::BadRequestBody(_)
             | Self::MissingField(_)
             | Self::InvalidStream
-            | Self::InvalidToxicType => StatusCode::BAD_REQUEST,
+            | Self::InvalidToxicType
+            | Self::Lease { .. } => StatusCode::BAD_REQUEST,
             Self::ProxyNotFound | Self::ToxicNotFound => StatusCode::NOT_FOUND,
             Self::ProxyAlreadyExists | Self::ToxicAlreadyExists => StatusCode::CONFLICT,
             _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -10,11 +10,14 @@
 //!   together. A pipe does the I/O and gives what it read to its `chain`.
 //! - `chain` is a plain value: the stages of the toxics that act on this
 //!   connection. `toxics` has one file a type; adding one touches nothing else.
+//! - `extensions` is what Toxiproxy lacks, under `/faultline/`: what each toxic
+//!   `acted` on, `events`, a `lease` on all faults, the seed.
 //!
 //! Where Toxiproxy itself is wrong (its seed does nothing, toxicity is drawn
 //! again whenever toxics change, half-closed connections are cut off), this
 //! does the right thing; `chaos/conformance` lists the differences.
 
+mod acted;
 mod address;
 mod api;
 mod chain;
@@ -22,6 +25,9 @@ mod connection;
 mod decode;
 mod draw;
 mod error;
+mod events;
+mod extensions;
+mod lease;
 mod metrics;
 mod options;
 mod pipe;

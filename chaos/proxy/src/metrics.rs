@@ -7,6 +7,10 @@ use crate::toxics::Direction;
 
 const CONNECTIONS: &str = "proxy_connections";
 const BYTES: &str = "proxy_bytes_total";
+const TOXIC_ACTED: &str = "proxy_toxic_acted_total";
+
+const METADATA: Metadata<'static> =
+    Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 
 /// The registry of one server. Not the process-wide one, so that several
 /// servers can live in one process.
@@ -28,6 +32,11 @@ impl Metrics {
             Some(Unit::Bytes),
             "Bytes delivered to the receiver of that direction".into(),
         );
+        recorder.describe_counter(
+            TOXIC_ACTED.into(),
+            Some(Unit::Count),
+            "Chunks and ends of streams that the toxic acted on".into(),
+        );
         let handle = recorder.handle();
         Self { recorder, handle }
     }
@@ -46,11 +55,20 @@ impl Metrics {
             ];
             Key::from_parts(name, labels)
         };
-        let metadata = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
-        let connections = self.recorder.register_gauge(&key(CONNECTIONS), &metadata);
-        let bytes = self.recorder.register_counter(&key(BYTES), &metadata);
+        let connections = self.recorder.register_gauge(&key(CONNECTIONS), &METADATA);
+        let bytes = self.recorder.register_counter(&key(BYTES), &METADATA);
         connections.increment(1.0);
         DirectionMetrics { connections, bytes }
+    }
+
+    /// The series of one toxic of a link.
+    pub(crate) fn toxic(&self, link: &str, toxic: &str) -> Counter {
+        let labels = vec![
+            Label::new("link", link.to_owned()),
+            Label::new("toxic", toxic.to_owned()),
+        ];
+        let key = Key::from_parts(TOXIC_ACTED, labels);
+        self.recorder.register_counter(&key, &METADATA)
     }
 }
 

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::draw::Seed;
+use crate::draw::Draws;
 use crate::metrics::Metrics;
 use crate::toxics::{Direction, Toxics};
 
@@ -22,9 +22,9 @@ struct Rig {
 fn rig(buffer: usize) -> Rig {
     let (sender, reader) = duplex(buffer);
     let (writer, receiver) = duplex(buffer);
-    let toxics = Toxics::new();
+    let toxics = Toxics::quiet();
     let metrics = Arc::new(Metrics::new());
-    let chain = Chain::new(Direction::Downstream, Seed::new(1));
+    let chain = Chain::new(Direction::Downstream, Draws::of(1));
     let counted = metrics.direction("link", Direction::Downstream);
     let pipe = Pipe::new(reader, writer, chain, toxics.watch(), counted);
     Rig {
@@ -103,6 +103,56 @@ async fn a_toxic_acts_on_a_live_connection_and_its_removal_flushes() {
     rig.sender.write_all(b"after").await.unwrap();
     assert_eq!(rig.receive(9).await, b"heldafter");
     assert!(start.elapsed() < 20 * MS, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bandwidth_stops_the_sender_and_keeps_the_rate() {
+    let mut rig = rig(1024);
+    rig.toxics
+        .add(br#"{"type":"bandwidth","attributes":{"rate":100}}"#)
+        .unwrap();
+    let start = Instant::now();
+    let Rig { mut sender, .. } = rig;
+    let writing = tokio::spawn(async move {
+        sender.write_all(&[5; 500_000]).await.unwrap();
+        (sender, start.elapsed())
+    });
+    let mut seen = vec![0; 500_000];
+    rig.receiver.read_exact(&mut seen).await.unwrap();
+    let took = start.elapsed();
+    assert!(took >= 4_980 * MS && took <= 5_020 * MS, "{took:?}");
+    let (_sender, sent) = writing.await.unwrap();
+    assert!(sent >= 4_000 * MS, "the sender was done after {sent:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_lets_its_bytes_out_and_closes() {
+    let mut rig = rig(64);
+    rig.toxics
+        .add(br#"{"type":"limit_data","attributes":{"bytes":10}}"#)
+        .unwrap();
+    rig.sender.write_all(b"0123456789abc").await.unwrap();
+    let mut seen = Vec::new();
+    rig.receiver.read_to_end(&mut seen).await.unwrap();
+    assert_eq!(seen, b"0123456789");
+    assert_eq!(rig.task.await.unwrap(), Ended::Close);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_close_holds_the_half_close_back() {
+    let mut rig = rig(64);
+    rig.toxics
+        .add(br#"{"type":"slow_close","attributes":{"delay":400}}"#)
+        .unwrap();
+    rig.sender.write_all(b"data").await.unwrap();
+    rig.sender.shutdown().await.unwrap();
+    let start = Instant::now();
+    assert_eq!(rig.receive(4).await, b"data");
+    assert!(start.elapsed() < 10 * MS);
+    assert_eq!(rig.receiver.read(&mut [0; 4]).await.unwrap(), 0);
+    let took = start.elapsed();
+    assert!(took >= 400 * MS && took < 410 * MS, "{took:?}");
+    assert_eq!(rig.task.await.unwrap(), Ended::HalfClosed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,7 +277,7 @@ proptest! {
     fn bytes_survive_changes_between_the_fast_and_the_slow_path(
         chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..3000), 1..30),
         pauses in prop::collection::vec(0..50_u64, 30),
-        latencies in prop::collection::vec(prop::option::of((0..80_u64, 0..80_u64)), 30),
+        toxics_of in prop::collection::vec(prop::option::of(harmless()), 30),
         buffer in 1..5000_usize,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -243,12 +293,9 @@ proptest! {
                 receiver.read_to_end(&mut seen).await.unwrap();
                 seen
             });
-            for ((chunk, pause), latency) in chunks.iter().zip(pauses).zip(latencies) {
+            for ((chunk, pause), toxic) in chunks.iter().zip(pauses).zip(toxics_of) {
                 toxics.clear();
-                if let Some((latency, jitter)) = latency {
-                    let body = format!(
-                        r#"{{"type":"latency","attributes":{{"latency":{latency},"jitter":{jitter}}}}}"#
-                    );
+                if let Some(body) = toxic {
                     toxics.add(body.as_bytes()).unwrap();
                 }
                 sender.write_all(chunk).await.unwrap();
@@ -260,4 +307,19 @@ proptest! {
         });
         prop_assert_eq!(seen, expected);
     }
+}
+
+/// Toxics that lose nothing.
+fn harmless() -> impl Strategy<Value = String> {
+    let pair = (0..80_u64, 0..80_u64);
+    prop_oneof![
+        pair.clone().prop_map(|(a, b)| format!(
+            r#"{{"type":"latency","attributes":{{"latency":{a},"jitter":{b}}}}}"#
+        )),
+        (1..200_u64).prop_map(|a| format!(r#"{{"type":"bandwidth","attributes":{{"rate":{a}}}}}"#)),
+        pair.prop_map(|(a, b)| format!(
+            r#"{{"type":"slicer","attributes":{{"average_size":{a},"size_variation":{b},"delay":{b}}}}}"#
+        )),
+        (0..80_u64).prop_map(|a| format!(r#"{{"type":"slow_close","attributes":{{"delay":{a}}}}}"#)),
+    ]
 }

@@ -1,5 +1,6 @@
 //! One proxy: a listener, an upstream, and the toxics between them.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -7,14 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::net::{TcpListener, TcpStream};
+use serde_json::json;
+use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::acted::{Acted, Reports};
 use crate::address::{resolve_listen, upstream};
 use crate::connection::{Link, serve};
-use crate::draw::Seed;
+use crate::draw::{Numbering, Seed};
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::toxics::{ToxicView, Toxics};
 
@@ -27,8 +31,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// What all proxies of a server share.
 #[derive(Clone)]
 pub(crate) struct Shared {
-    pub seed: Seed,
+    pub seed: Arc<AtomicU64>,
     pub metrics: Arc<Metrics>,
+    pub events: Events,
+}
+
+impl Shared {
+    /// The seed of the proxy of that name.
+    fn seed_of(&self, name: &str) -> Seed {
+        Seed::new(self.seed.load(Ordering::Relaxed)).with(name)
+    }
 }
 
 /// A proxy, enabled (listening) or not.
@@ -39,14 +51,29 @@ pub(crate) struct Proxy {
     upstream: String,
     pub(crate) toxics: Toxics,
     shared: Shared,
-    /// Clients so far. Goes on over a restart, so that each has its own draws.
-    accepted: Arc<AtomicU64>,
+    /// Goes on over a restart, so that each client has its own draws.
+    numbering: Arc<Numbering>,
     running: Option<Running>,
+    /// Connections that being disabled closed, so far.
+    cut_down: usize,
 }
 
 struct Running {
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    /// Returns how many connections it closed.
+    task: JoinHandle<usize>,
+}
+
+/// What was done to a proxy's connections, as `/faultline/acted` shows it.
+#[derive(Debug, Serialize)]
+pub(crate) struct ActedView {
+    down: DownView,
+    toxics: BTreeMap<String, Acted>,
+}
+
+#[derive(Debug, Serialize)]
+struct DownView {
+    connections: usize,
 }
 
 /// A proxy as the API shows it.
@@ -70,14 +97,20 @@ pub(crate) struct ProxyChange {
 impl Proxy {
     /// A proxy that is not started yet.
     pub(crate) fn new(name: String, listen: String, upstream: String, shared: Shared) -> Self {
+        let reports = Reports {
+            link: name.as_str().into(),
+            events: shared.events.clone(),
+            metrics: Arc::clone(&shared.metrics),
+        };
         Self {
+            toxics: Toxics::new(reports),
+            numbering: Arc::new(Numbering::new(shared.seed_of(&name))),
             name,
             listen,
             upstream,
-            toxics: Toxics::new(),
             shared,
-            accepted: Arc::default(),
             running: None,
+            cut_down: 0,
         }
     }
 
@@ -108,12 +141,11 @@ impl Proxy {
         let link = Arc::new(Link {
             name: self.name.clone(),
             upstream: upstream(&self.upstream),
-            seed: self.shared.seed.with(&self.name),
             toxics: self.toxics.watch(),
             metrics: Arc::clone(&self.shared.metrics),
         });
         let stop = CancellationToken::new();
-        let accepting = accept(listener, link, Arc::clone(&self.accepted), stop.clone());
+        let accepting = accept(listener, link, Arc::clone(&self.numbering), stop.clone());
         self.running = Some(Running {
             task: tokio::spawn(accepting),
             stop,
@@ -124,20 +156,53 @@ impl Proxy {
             upstream = self.upstream,
             "enabled"
         );
+        let events = &self.shared.events;
+        events.send("up", || json!({ "link": self.name, "listen": self.listen }));
         Ok(())
     }
 
-    /// *Down*: closes the listener and every live connection, and returns when
-    /// that is done.
-    pub(crate) async fn stop(&mut self) {
-        let Some(running) = self.running.take() else {
-            return;
-        };
+    /// *Down*: closes the listener and every live connection, and returns how
+    /// many those were when that is done; `None` if it was down already.
+    pub(crate) async fn stop(&mut self) -> Option<usize> {
+        let running = self.running.take()?;
         running.stop.cancel();
-        if let Err(error) = running.task.await {
+        let connections = running.task.await.unwrap_or_else(|error| {
             tracing::error!(link = self.name, %error, "the accept loop broke");
+            0
+        });
+        tracing::info!(
+            link = self.name,
+            listen = self.listen,
+            connections,
+            "disabled"
+        );
+        let events = &self.shared.events;
+        events.send(
+            "down",
+            || json!({ "link": self.name, "connections": connections }),
+        );
+        Some(connections)
+    }
+
+    /// Its connections are numbered from 1 again, and draw from the seed that
+    /// now holds.
+    pub(crate) fn reseed(&self) {
+        self.numbering.restart(self.shared.seed_of(&self.name));
+    }
+
+    pub(crate) fn acted(&self) -> ActedView {
+        let down = DownView {
+            connections: self.cut_down,
+        };
+        ActedView {
+            down,
+            toxics: self.toxics.acted(),
         }
-        tracing::info!(link = self.name, listen = self.listen, "disabled");
+    }
+
+    pub(crate) fn forget_acted(&mut self) {
+        self.cut_down = 0;
+        self.toxics.forget_acted();
     }
 
     /// Would these addresses be a change?
@@ -157,14 +222,11 @@ impl Proxy {
             self.upstream = upstream;
         }
         if enabled {
-            self.start().await
-        } else {
-            self.stop_if_running().await
+            return self.start().await;
         }
-    }
-
-    async fn stop_if_running(&mut self) -> Result<()> {
-        self.stop().await;
+        if let Some(connections) = self.stop().await {
+            self.cut_down += connections;
+        }
         Ok(())
     }
 }
@@ -188,14 +250,15 @@ fn no_ipv6(error: &io::Error) -> bool {
     )
 }
 
-/// Accepts clients until told to stop, then closes them all. Each is dialled in
-/// a task of its own, so that a slow upstream holds up nobody else.
+/// Accepts clients until told to stop, then closes them all and says how many
+/// they were. Each is dialled in a task of its own, so that a slow upstream holds
+/// up nobody else.
 async fn accept(
     listener: TcpListener,
     link: Arc<Link>,
-    accepted: Arc<AtomicU64>,
+    numbering: Arc<Numbering>,
     stop: CancellationToken,
-) {
+) -> usize {
     let mut live = JoinSet::new();
     loop {
         tokio::select! {
@@ -203,7 +266,7 @@ async fn accept(
             () = stop.cancelled() => break,
             Some(ended) = live.join_next() => report(&link.name, ended),
             client = listener.accept(), if live.len() < MOST_CONNECTIONS => match client {
-                Ok((client, _)) => spawn(&mut live, &link, client, &accepted),
+                Ok((client, _)) => { live.spawn(serve(Arc::clone(&link), client, numbering.next())); },
                 Err(error) => {
                     tracing::warn!(link = link.name, %error, "cannot accept a client");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -212,12 +275,12 @@ async fn accept(
         }
     }
     drop(listener);
+    while let Some(ended) = live.try_join_next() {
+        report(&link.name, ended);
+    }
+    let closed = live.len();
     live.shutdown().await;
-}
-
-fn spawn(live: &mut JoinSet<()>, link: &Arc<Link>, client: TcpStream, accepted: &AtomicU64) {
-    let number = accepted.fetch_add(1, Ordering::Relaxed) + 1;
-    live.spawn(serve(Arc::clone(link), client, number));
+    closed
 }
 
 fn report(link: &str, ended: Result<(), tokio::task::JoinError>) {

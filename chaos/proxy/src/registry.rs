@@ -1,18 +1,23 @@
 //! All proxies of a server, and what the API does to them.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
+use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::decode::{Fields, first_value};
 use crate::error::{Error, Result};
-use crate::proxy::{Proxy, ProxyChange, ProxyView, Shared};
+use crate::events::Events;
+use crate::lease::Lease;
+use crate::proxy::{ActedView, Proxy, ProxyChange, ProxyView, Shared};
 use crate::toxics::ToxicView;
 
 /// The proxies by name. One lock: changes are rare and must not interleave.
 pub(crate) struct Registry {
     proxies: Mutex<BTreeMap<String, Proxy>>,
     shared: Shared,
+    lease: Lease,
 }
 
 /// A proxy as a request describes it.
@@ -48,6 +53,7 @@ impl Registry {
         Self {
             proxies: Mutex::default(),
             shared,
+            lease: Lease::new(),
         }
     }
 
@@ -147,6 +153,57 @@ impl Registry {
             result = result.and(proxy.start().await);
         }
         result
+    }
+
+    /// What the toxics of each proxy, and *down*, acted on.
+    pub(crate) async fn acted(&self) -> BTreeMap<String, ActedView> {
+        let proxies = self.proxies.lock().await;
+        let acted = proxies.iter();
+        acted
+            .map(|(name, proxy)| (name.clone(), proxy.acted()))
+            .collect()
+    }
+
+    /// Those counts start again.
+    pub(crate) async fn forget_acted(&self) {
+        let mut proxies = self.proxies.lock().await;
+        proxies.values_mut().for_each(Proxy::forget_acted);
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.shared.seed.load(Ordering::Relaxed)
+    }
+
+    /// Another seed, from each proxy's next connection on, which is its first.
+    pub(crate) async fn reseed(&self, seed: u64) {
+        let proxies = self.proxies.lock().await;
+        self.shared.seed.store(seed, Ordering::Relaxed);
+        proxies.values().for_each(Proxy::reseed);
+        tracing::info!(seed, "reseeded");
+        self.events().send("seed", || json!({ "seed": seed }));
+    }
+
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    pub(crate) fn events(&self) -> &Events {
+        &self.shared.events
+    }
+
+    /// Resets everything whenever a lease runs out.
+    pub(crate) async fn keep_lease(&self) {
+        loop {
+            self.lease.over().await;
+            let result = self.reset().await;
+            self.events().send("lease_expired", || json!({}));
+            match result {
+                Ok(()) => tracing::warn!("the lease ran out: everything was reset"),
+                Err(error) => {
+                    tracing::error!(%error, "the lease ran out: all toxics are gone, but not every proxy is up");
+                }
+            }
+        }
     }
 
     /// Stops every proxy, for good.

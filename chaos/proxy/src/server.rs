@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -12,8 +13,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{metrics_routes, routes};
-use crate::draw::Seed;
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::proxy::Shared;
@@ -45,8 +46,9 @@ impl Server {
         let seed = options.seed.unwrap_or_else(rand::random);
         let metrics = Arc::new(Metrics::new());
         let shared = Shared {
-            seed: Seed::new(seed),
+            seed: Arc::new(AtomicU64::new(seed)),
             metrics: Arc::clone(&metrics),
+            events: Events::new(),
         };
         let server = Self {
             api,
@@ -115,12 +117,16 @@ impl Server {
                 }
             }
         };
+        let registry = Arc::clone(&self.registry);
+        let lease = tokio::spawn(async move { registry.keep_lease().await });
         let mut serving = pin!(async { tokio::try_join!(api, metrics) });
         let broken = tokio::select! {
             () = shutdown => None,
             result = &mut serving => Some(result),
         };
         stop.cancel();
+        lease.abort();
+        self.registry.events().close();
         // Requests that are being answered may end; one that hangs may not.
         let result = match broken {
             Some(result) => result,

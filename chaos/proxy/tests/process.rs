@@ -140,3 +140,72 @@ fn a_configuration_that_cannot_be_is_refused() {
         );
     }
 }
+
+/// Not a test: the owner of the lease below, in a process of its own. Renews
+/// it until it is killed.
+#[tokio::test]
+async fn owner_of_the_lease() {
+    let Ok(api) = std::env::var("TEST_LEASE_API") else {
+        return;
+    };
+    let client = reqwest::Client::new();
+    loop {
+        let request = client.put(format!("http://{api}/faultline/lease"));
+        let renewed = request.body(r#"{"lease":"400ms"}"#).send().await.unwrap();
+        assert_eq!(renewed.status(), 200);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn when_the_owner_of_the_lease_is_killed_nothing_stays_injected() {
+    let api = free_port();
+    let child = binary().args(["--port", &api.to_string()]).spawn().unwrap();
+    wait_for_port(api).await;
+    let client = reqwest::Client::new();
+    let post = async |path: &str, body: &'static str| {
+        let url = format!("http://127.0.0.1:{api}{path}");
+        let answer = client.post(url).body(body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    };
+    for name in ["a", "b"] {
+        let body =
+            format!(r#"{{"name":"{name}","listen":"127.0.0.1:0","upstream":"127.0.0.1:1"}}"#);
+        post("/proxies", body.leak()).await;
+    }
+    let mut owner = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "owner_of_the_lease"])
+        .env("TEST_LEASE_API", format!("127.0.0.1:{api}"))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let none = r#"{"expires_in_ms":null}"#;
+    while get(api, "/faultline/lease").await == none {
+        assert!(owner.try_wait().unwrap().is_none(), "the owner ended");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    post("/proxies/a/toxics", r#"{"type":"timeout"}"#).await;
+    post("/proxies/b", r#"{"enabled":false}"#).await;
+    // Three leases later it is all still there, since the owner renews.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(1200) {
+        assert!(get(api, "/proxies/a").await.contains("timeout_downstream"));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    let start = Instant::now();
+    while get(api, "/faultline/lease").await != none
+        || get(api, "/proxies").await.contains("timeout")
+        || get(api, "/proxies/b").await.contains(r#""enabled":false"#)
+    {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "it stays injected"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let output = terminate(child, Signal::TERM);
+    let log = String::from_utf8(output.stdout).unwrap();
+    assert!(log.contains("the lease ran out"), "{log}");
+}

@@ -1,7 +1,12 @@
 //! `lab chaos`: list, check and run scenarios.
 
 mod catalogue;
+mod report;
+mod rerun;
 mod run;
+mod session;
+mod summary;
+pub mod target;
 mod watch;
 
 use anyhow::Result;
@@ -21,5 +26,6 @@ pub async fn dispatch(spawner: &Spawner, global: &Global, command: &ChaosCommand
         ChaosCommand::List => catalogue::list(&place),
         ChaosCommand::Check { scenarios } => catalogue::check(&place, scenarios),
         ChaosCommand::Run(args) => Box::pin(run::run(spawner, global, &place, args)).await,
+        ChaosCommand::Rerun(args) => Box::pin(rerun::run(spawner, global, &place, args)).await,
     }
 }

@@ -1,21 +1,18 @@
 //! `lab chaos run`: a scenario on a shop of its own, and what came out of it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
-use chaos_engine::{Options, RunResult, Scenario, Target};
-use tokio_util::sync::CancellationToken;
+use anyhow::{Result, bail};
+use chaos_engine::{Options, Scenario};
+use tokio::time::Instant;
 
 use super::catalogue;
-use super::watch::Watch;
+use super::session::{Session, require_writable};
+use super::summary::{self, Summary};
 use crate::cli::{Global, RunArgs};
-use crate::compile::{self, Programs};
 use crate::exit::Exit;
-use crate::ground::{Ground, stamp};
-use crate::interrupt::Interrupt;
+use crate::ground::stamp;
 use crate::place::Place;
-use crate::progress::Progress;
-use crate::state::State;
 use crate::supervisor::Spawner;
 use crate::text;
 
@@ -32,43 +29,37 @@ pub async fn run(
     let Some(scenarios) = read_all(place, args)? else {
         return Ok(Exit::CannotRun);
     };
-    let progress = Progress::new();
-    let mut interrupt = Interrupt::listen()?;
-    let programs = if args.attach {
-        None
-    } else {
-        Some(tokio::select! {
-            programs = compile::programs(place, global.bin_dir.as_deref(), &progress) => programs?,
-            _ = interrupt.wait() => bail!("interrupted before anything was started"),
-        })
-    };
     let several = scenarios.len() > 1;
+    let outs = scenarios.iter();
+    let outs: Vec<_> = outs
+        .map(|s| out_dir(place, args, &s.name, several))
+        .collect();
+    outs.iter().try_for_each(|out| require_writable(out))?;
+    let mut session = Session::open(spawner, global, place, &args.ground).await?;
+    let mut summary = Summary::new();
     let mut worst = Exit::Held;
-    for scenario in &scenarios {
-        let run = Run {
-            place,
-            programs: programs.as_ref(),
-            progress: &progress,
-            args,
-            scenario,
-        };
-        let out = out_dir(place, args, &scenario.name, several);
-        let ended = Box::pin(run.make(spawner, &out, &mut interrupt)).await;
-        progress.clear();
+    for (scenario, out) in scenarios.iter().zip(outs) {
+        let began = Instant::now();
+        let ended = Box::pin(session.run(scenario, &options(args, out.clone()))).await;
+        session.progress.clear();
         match ended {
-            Ok(Ended {
-                result,
-                interrupted,
-            }) => {
-                report(&result, &out);
-                worst = worst.worse(Exit::from_code(result.exit_code().into()));
-                if interrupted {
+            Ok(ended) => {
+                summary::show(&ended.result, &out)?;
+                summary.ended(&ended.result, began.elapsed(), &out);
+                worst = worst.worse(Exit::from_code(ended.result.exit_code().into()));
+                if ended.interrupted {
                     break;
                 }
             }
-            Err(error) if several => worst = worst.worse(crate::complain(&error)),
+            Err(error) if several => {
+                worst = worst.worse(crate::complain(&error));
+                summary.failed(&scenario.name, began.elapsed());
+            }
             Err(error) => return Err(error),
         }
+    }
+    if several {
+        summary.print(worst);
     }
     Ok(worst)
 }
@@ -116,164 +107,13 @@ fn out_dir(place: &Place, args: &RunArgs, scenario: &str, several: bool) -> Path
     }
 }
 
-fn report(result: &RunResult, out: &Path) {
-    println!("{}", result.table().trim_end());
-    println!("\nresult {}", out.join("result.json").display());
-}
-
-/// One scenario on one shop.
-struct Run<'a> {
-    place: &'a Place,
-    programs: Option<&'a Programs>,
-    progress: &'a Progress,
-    args: &'a RunArgs,
-    scenario: &'a Scenario,
-}
-
-struct Ended {
-    result: RunResult,
-    interrupted: bool,
-}
-
-impl Run<'_> {
-    async fn make(
-        &self,
-        spawner: &Spawner,
-        out: &Path,
-        interrupt: &mut Interrupt,
-    ) -> Result<Ended> {
-        let mut ground = match self.programs {
-            Some(programs) => Ground::own_with(programs, self.place).await?,
-            None => Ground::attach(self.place)?,
-        };
-        let ended = self.measure(&mut ground, spawner, out, interrupt).await;
-        tokio::select! {
-            () = ground.finish(self.progress) => {}
-            _ = interrupt.wait() => self.progress.say("killing what still runs"),
-        }
-        ended
-    }
-
-    async fn measure(
-        &self,
-        ground: &mut Ground,
-        spawner: &Spawner,
-        out: &Path,
-        interrupt: &mut Interrupt,
-    ) -> Result<Ended> {
-        tokio::select! {
-            started = ground.start(spawner, self.progress) => started?,
-            signal = interrupt.wait() => bail!("interrupted by {signal} while starting"),
-        }
-        let target = target(ground.state(), ground.token())?;
-        let options = self.options(out);
-        let watch = Watch::new(self.progress);
-        let cancel = CancellationToken::new();
-        let run = chaos_engine::run(self.scenario, &target, &options, &watch, cancel.clone());
-        let mut run = Box::pin(run);
-        let mut interrupted = false;
-        loop {
-            tokio::select! {
-                result = &mut run => return Ok(Ended { result: result?, interrupted }),
-                crash = ground.crash() => return Err(crash),
-                signal = interrupt.wait() => {
-                    if interrupted {
-                        bail!("interrupted by {signal} again: the faults end with the shop");
-                    }
-                    interrupted = true;
-                    self.progress.say(&format!("{signal}: clearing faults and closing the files"));
-                    cancel.cancel();
-                }
-            }
-        }
-    }
-
-    fn options(&self, out: &Path) -> Options {
-        Options {
-            arms: (!self.args.arms.is_empty()).then(|| self.args.arms.clone()),
-            repeats: self.args.repeats,
-            seed: self.args.seed,
-            quick: self.args.quick,
-            out: out.to_owned(),
-            i_may_break_this: false,
-        }
-    }
-}
-
-/// The shop as the engine knows it: addresses by the short names of its parts.
-fn target(state: &State, token: &str) -> Result<Target> {
-    let url = |text: &str| text.parse().with_context(|| format!("{text} is not a URL"));
-    let part = |name: &str| {
-        state
-            .part(name)
-            .with_context(|| format!("the lab has no {name}"))
-    };
-    let mut target = Target {
-        lab_token: token.to_owned(),
-        proxy_api: Some(url(&part("toxiproxy")?.url)?),
-        ..Target::new("embedded", url(&part("gateway")?.url)?)
-    };
-    for part in &state.parts {
-        let name = part.name.trim_end_matches("-service").to_owned();
-        if let Some(control) = &part.control {
-            target.control.insert(name.clone(), url(control)?);
-        }
-        if let Some(metrics) = &part.metrics {
-            target.metrics.insert(name.clone(), url(metrics)?);
-        }
-        if let Some(pid) = part.pid {
-            target.pids.insert(name, pid);
-        }
-    }
-    Ok(target)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::state::PartState;
-
-    fn part(name: &str, control: Option<&str>) -> PartState {
-        PartState {
-            name: name.to_owned(),
-            kind: "service".to_owned(),
-            url: "http://127.0.0.1:1000".to_owned(),
-            grpc: None,
-            metrics: Some("http://127.0.0.1:1001/metrics".to_owned()),
-            control: control.map(str::to_owned),
-            pid: Some(7),
-            alive: String::new(),
-            log: PathBuf::new(),
-            ended: None,
-        }
-    }
-
-    #[test]
-    fn the_engine_is_told_of_every_part_by_its_short_name() {
-        let control = Some("http://127.0.0.1:1002");
-        let state = State {
-            pid: 1,
-            port_base: None,
-            ready: true,
-            parts: vec![
-                part("toxiproxy", None),
-                part("user-service", control),
-                part("gateway", control),
-            ],
-        };
-        let target = target(&state, "token").unwrap();
-        assert_eq!(
-            target.control.keys().collect::<Vec<_>>(),
-            ["gateway", "user"]
-        );
-        assert_eq!(
-            target.pids.keys().collect::<Vec<_>>(),
-            ["gateway", "toxiproxy", "user"]
-        );
-        let without_gateway = State {
-            parts: vec![part("toxiproxy", None)],
-            ..state
-        };
-        assert!(super::target(&without_gateway, "token").is_err());
+fn options(args: &RunArgs, out: PathBuf) -> Options {
+    Options {
+        arms: (!args.arms.is_empty()).then(|| args.arms.clone()),
+        repeats: args.repeats,
+        seed: args.seed,
+        quick: args.quick,
+        out,
+        i_may_break_this: args.ground.i_may_break_this,
     }
 }

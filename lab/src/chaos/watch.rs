@@ -1,8 +1,11 @@
 //! Shows how a run gets on.
 
+use std::time::Duration;
+
 use chaos_engine::runlog::{BreakerState, Phase};
 use chaos_engine::{Progress as Watcher, Stage, Update};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::progress::Progress;
 
@@ -17,7 +20,14 @@ pub struct Watch<'a> {
 struct Now {
     trial: String,
     phase: &'static str,
+    /// When the first trial began.
+    since: Option<Instant>,
+    /// How long a trial takes, until one has shown it.
+    trial_time: Duration,
 }
+
+/// Around the load of a trial: settling, preparing and counting.
+const AROUND: Duration = Duration::from_secs(4);
 
 impl<'a> Watch<'a> {
     /// Nothing has happened yet.
@@ -39,10 +49,13 @@ impl Watcher for Watch<'_> {
                 arms,
                 repeats,
                 trial_s,
-            } => self.progress.say(&format!(
-                "{scenario}: arms {}, each {repeats} x {trial_s} s of load, seed {seed}",
-                arms.join(", ")
-            )),
+            } => {
+                now.trial_time = Duration::from_secs(*trial_s) + AROUND;
+                self.progress.say(&format!(
+                    "{scenario}: arms {}, each {repeats} x {trial_s} s of load, seed {seed}",
+                    arms.join(", ")
+                ));
+            }
             Update::Trial {
                 arm,
                 repeat,
@@ -55,9 +68,11 @@ impl Watcher for Watch<'_> {
                 } else {
                     String::new()
                 };
+                let since = *now.since.get_or_insert_with(Instant::now);
+                let left = left(since.elapsed(), *done, *of, now.trial_time);
                 now.trial = format!("[{} of {of}] {arm}, repeat {repeat}{again}", done + 1);
                 now.phase = "";
-                self.progress.step(&now.trial);
+                self.progress.step(&format!("{}, {left} left", now.trial));
             }
             Update::Stage(stage) => now.stage(*stage, self.progress),
             Update::Phase { phase, at_s } => {
@@ -111,6 +126,16 @@ impl Now {
     }
 }
 
+/// How long the trials that are left will take, judging by those that are done.
+fn left(spent: Duration, done: u32, of: u32, planned: Duration) -> String {
+    let each = if done == 0 { planned } else { spent / done };
+    let left = each * of.saturating_sub(done);
+    match left.as_secs().div_ceil(60) {
+        0 | 1 => "about a minute".to_owned(),
+        minutes => format!("about {minutes} min"),
+    }
+}
+
 fn void(trial: &str, why: &str, again: bool) -> String {
     let then = if again {
         "is void and is run again"
@@ -157,10 +182,19 @@ mod tests {
     }
 
     #[test]
+    fn the_time_left_is_planned_first_and_then_measured() {
+        let (minute, planned) = (Duration::from_secs(60), Duration::from_secs(30));
+        assert_eq!(left(Duration::ZERO, 0, 12, planned), "about 6 min");
+        assert_eq!(left(4 * minute, 4, 12, planned), "about 8 min");
+        assert_eq!(left(11 * minute, 12, 12, planned), "about a minute");
+    }
+
+    #[test]
     fn a_second_is_told_with_what_is_known_of_it() {
         let now = Now {
             trial: "fast".to_owned(),
             phase: words(Phase::During),
+            ..Now::default()
         };
         let update = |error_share, p99_ms, breakers| Update::Second {
             second: 12,

@@ -11,7 +11,7 @@ fn pids(lab: &Lab) -> Vec<u64> {
         .collect()
 }
 
-async fn nothing_is_left(lab: &Lab, pids: &[u64]) {
+pub async fn nothing_is_left(lab: &Lab, pids: &[u64]) {
     until("all processes are gone", async || {
         !pids.iter().any(|&pid| runs(pid))
     })
@@ -124,7 +124,7 @@ async fn a_run_of_load_that_is_killed_leaves_nothing_and_the_next_sweeps_its_dat
 }
 
 /// The processes of the run's own shop, once it is ready.
-fn own_shop(shops: &std::path::Path) -> Vec<u64> {
+pub fn own_shop(shops: &std::path::Path) -> Vec<u64> {
     std::fs::read_dir(shops)
         .into_iter()
         .flatten()

@@ -56,6 +56,11 @@ impl Lab {
     /// Starts a lab in front, as a user would, and waits until it says that it is ready. It dies
     /// with this thread, whatever becomes of the test.
     pub async fn up(&mut self) {
+        self.up_with(&[]).await;
+    }
+
+    /// The same with options of `lab up`.
+    pub async fn up_with(&mut self, options: &[&str]) {
         let mut command = Command::new(LAB);
         command
             .arg("__shim")
@@ -63,6 +68,7 @@ impl Lab {
             .args(["--", LAB])
             .args(self.chosen())
             .arg("up")
+            .args(options)
             .env("LAB_BIN_DIR", programs())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -75,6 +81,23 @@ impl Lab {
         if !shared_key().exists() {
             std::fs::copy(self.key(), shared_key()).unwrap();
         }
+    }
+
+    /// Starts a command that stays in front; it ends with the value.
+    pub fn front(&self, args: &[&str]) -> Front {
+        let said = self
+            .data
+            .path()
+            .join(format!("front-{:08x}.log", rand::random::<u32>()));
+        let out = std::fs::File::create(&said).unwrap();
+        let child = self
+            .command(args)
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out)
+            .spawn()
+            .unwrap();
+        Front { child, said }
     }
 
     /// Waits for the end of the lab in front.
@@ -149,6 +172,42 @@ impl Lab {
             "--port-base".to_owned(),
             self.base.to_string(),
         ]
+    }
+}
+
+/// A command in front, with what it says.
+pub struct Front {
+    child: Child,
+    said: PathBuf,
+}
+
+impl Front {
+    /// Its output so far.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.said).unwrap_or_default()
+    }
+
+    /// Sends it a signal.
+    pub fn kill(&self, signal: &str) {
+        kill(signal, u64::from(self.child.id()));
+    }
+
+    /// Whether it has ended, and how.
+    pub fn status(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> std::process::ExitStatus {
+        until("the command ends", async || self.status().is_some()).await;
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -4,8 +4,14 @@
 //! are taken from `LAB_BIN_DIR`, which `lab test` sets, else from beside `lab`.
 
 mod chaos;
+mod cleanup;
 mod crash;
+mod faults;
 mod harness;
 mod policy;
+mod processes;
 mod readme;
+mod replicas;
+mod rerun;
+mod runs;
 mod up;

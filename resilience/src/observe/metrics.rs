@@ -135,7 +135,7 @@ impl Observer for MetricsObserver {
             | Event::Finished { .. } => {
                 find_or_insert(&self.servers, name, || ServerMetrics::new(name)).on(event);
             }
-            Event::Wait { .. } | Event::HedgeWon { .. } => {}
+            Event::Wait { .. } | Event::Routed { .. } | Event::HedgeWon { .. } => {}
         }
     }
 }

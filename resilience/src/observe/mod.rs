@@ -61,6 +61,20 @@ pub enum Event<'a> {
         /// Whether it is the second copy of a slow one, and no retry.
         hedge: bool,
     },
+    /// Of several replicas, which one an attempt goes to. Told by whoever spreads the attempts
+    /// ([`Slot::routed`](crate::Slot::routed)), never where there is one alone.
+    Routed {
+        /// Where.
+        slot: &'a SlotName,
+        /// The method or route template.
+        method: &'a str,
+        /// The request.
+        request_id: &'a str,
+        /// 1 for the first.
+        attempt: u32,
+        /// Its number, 1 for the first in the list.
+        replica: u32,
+    },
     /// An attempt ended.
     Attempt {
         /// Where.
@@ -235,6 +249,7 @@ impl<'a> Event<'a> {
     pub fn slot(&self) -> &'a SlotName {
         match self {
             Self::AttemptStarted { slot, .. }
+            | Self::Routed { slot, .. }
             | Self::Attempt { slot, .. }
             | Self::Wait { slot, .. }
             | Self::Refused { slot, .. }

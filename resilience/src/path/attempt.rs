@@ -43,6 +43,8 @@ pub(super) enum Kind {
 pub(super) struct Begun<'p> {
     pub(super) attempt: Attempt,
     pub(super) span: Span,
+    /// When our clock cuts it short.
+    limit: Deadline,
     guard: AttemptGuard<'p>,
     extra: Option<Extra>,
     counted: Option<Counted>,
@@ -144,14 +146,18 @@ impl Path<'_> {
         leave: Leave,
         reserved: Option<Reservation>,
     ) -> Begun<'_> {
-        let limit = self
-            .active
-            .policy
+        let policy = &self.active.policy;
+        let own = policy
             .attempt_timeout
             .map_or(Deadline::NONE, Deadline::after);
+        let limit = self.deadline.earliest(own);
         let attempt = Attempt {
             number,
-            deadline: self.deadline.earliest(limit),
+            deadline: if policy.propagate_deadline {
+                limit
+            } else {
+                Deadline::NONE
+            },
         };
         let span = attempt_span(kind, number, leave.permit.as_ref());
         let guard = AttemptGuard::start(
@@ -166,6 +172,7 @@ impl Path<'_> {
         Begun {
             attempt,
             span,
+            limit,
             guard,
             extra: reserved.map(Reservation::begin),
             counted: self.active.throttle.clone().map(|throttle| Counted {
@@ -187,8 +194,9 @@ impl Path<'_> {
         Fut: Future<Output = Result<T, E>>,
     {
         let Begun {
-            attempt,
+            attempt: _,
             span,
+            limit,
             guard,
             extra,
             counted,
@@ -196,12 +204,12 @@ impl Path<'_> {
             _place,
         } = begun;
         let answer = answer.instrument(span);
-        let answer = match attempt.deadline.instant() {
+        let answer = match limit.instant() {
             Some(at) => timeout_at(at, answer).await.ok(),
             None => Some(answer.await),
         };
         let started = guard.started();
-        let result = conclude(guard, answer, attempt.deadline);
+        let result = conclude(guard, answer, limit);
         if !hedge && result.is_ok() {
             self.observe(started.elapsed());
         }
@@ -268,6 +276,7 @@ fn attempt_span(kind: Kind, number: u32, permit: Option<&Permit>) -> Span {
         attempt.failure = field::Empty,
         attempt.cancelled = field::Empty,
         attempt.hedge = hedge,
+        attempt.replica = field::Empty,
         breaker.state = permit.map(|permit| permit.admitted().as_str()),
     )
 }

@@ -127,6 +127,15 @@ impl<'a> Fields<'a> {
             })
         })
     }
+
+    /// [`Fields::flag`], or that value where the field is absent.
+    pub(crate) fn flag_or(&self, field: &str, absent: bool) -> Result<bool, PolicyError> {
+        if self.map.contains_key(field) {
+            self.flag(field)
+        } else {
+            Ok(absent)
+        }
+    }
 }
 
 pub(crate) fn duration(path: &str, value: &Value) -> Result<Duration, PolicyError> {

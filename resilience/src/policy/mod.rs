@@ -5,7 +5,7 @@
 //!
 //! ```
 //! let policy: resilience::Policy = serde_json::from_str(r#"{
-//!     "preset": "fast", "deadline": "1s", "attempt_timeout": "250ms",
+//!     "preset": "fast", "deadline": "1s", "attempt_timeout": "250ms", "propagate_deadline": true,
 //!     "retry": {"max_attempts": 3, "base": "50ms", "multiplier": 2.0, "cap": "1s", "jitter": "full"},
 //!     "budget": {"kind": "ratio", "ratio": 0.2, "ttl": "10s", "min_per_second": 1.0},
 //!     "hedge": "off", "throttle": "off", "breaker": "off", "breaker_around": "attempt",
@@ -57,6 +57,10 @@ pub struct Policy {
     /// The longest one attempt may take.
     #[serde(serialize_with = "wire::or_off_duration")]
     pub attempt_timeout: Option<Duration>,
+    /// Whether the time left travels with each attempt, so that the dependency can stop working for
+    /// a caller that has gone. When not, the limits hold here alone, and the dependency learns of
+    /// their end only by the attempt being dropped.
+    pub propagate_deadline: bool,
     /// Further attempts.
     #[serde(serialize_with = "wire::or_off")]
     pub retry: Option<RetryConfig>,

@@ -1,5 +1,7 @@
 //! Reads a caller's policy from a value. Every field must be there: a policy that depends on a
-//! default elsewhere can't be read by itself.
+//! default elsewhere can't be read by itself. Two are the exception, each with the one value that is
+//! right unless an experiment says otherwise: `propagate_deadline` and `retry.obey_pushback` are
+//! true where they are absent.
 
 use serde_json::Value;
 
@@ -18,6 +20,7 @@ const POLICY: &[&str] = &[
     "preset",
     "deadline",
     "attempt_timeout",
+    "propagate_deadline",
     "retry",
     "budget",
     "hedge",
@@ -26,7 +29,14 @@ const POLICY: &[&str] = &[
     "breaker_around",
     "bulkhead",
 ];
-const RETRY: &[&str] = &["max_attempts", "base", "multiplier", "cap", "jitter"];
+const RETRY: &[&str] = &[
+    "max_attempts",
+    "base",
+    "multiplier",
+    "cap",
+    "jitter",
+    "obey_pushback",
+];
 const JITTERS: &[&str] = &["none", "full", "equal", "decorrelated"];
 const PROPORTIONAL: &[&str] = &["proportional"];
 const AROUND: &[&str] = &["attempt", "call"];
@@ -91,6 +101,7 @@ pub(super) fn policy(value: &Value) -> Result<Policy, PolicyError> {
         preset: fields.text("preset")?.to_owned(),
         deadline: fields.or_off("deadline", duration)?,
         attempt_timeout: fields.or_off("attempt_timeout", duration)?,
+        propagate_deadline: fields.flag_or("propagate_deadline", true)?,
         retry: fields.or_off("retry", retry)?,
         budget: fields.or_off("budget", budget)?,
         hedge: fields.or_off("hedge", hedge)?,
@@ -111,6 +122,7 @@ fn retry(path: &str, value: &Value) -> Result<RetryConfig, PolicyError> {
         multiplier: fields.number("multiplier")?,
         cap: fields.duration("cap")?,
         jitter: fields.with("jitter", jitter)?,
+        obey_pushback: fields.flag_or("obey_pushback", true)?,
     })
 }
 

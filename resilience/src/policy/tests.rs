@@ -75,8 +75,8 @@ fn an_unknown_name_is_named_with_what_was_meant() {
     assert_eq!(
         message(json!({"preset": "fast", "atempt_timeout": "1s"})),
         "unknown field `atempt_timeout`, did you mean `attempt_timeout`?; \
-         expected: preset, deadline, attempt_timeout, retry, budget, hedge, throttle, breaker, \
-         breaker_around, bulkhead"
+         expected: preset, deadline, attempt_timeout, propagate_deadline, retry, budget, hedge, \
+         throttle, breaker, breaker_around, bulkhead"
     );
     let error = resolve(json!({"preset": "fast", "breaker": {"failure": 3}})).unwrap_err();
     assert_eq!(error.path(), "breaker.failure");
@@ -130,6 +130,11 @@ fn every_wrong_value_is_named_by_its_field() {
             "retry.jitter.proportion",
         ),
         (json!({"retry": {"jitter": 1}}), "retry.jitter"),
+        (
+            json!({"retry": {"obey_pushback": "no"}}),
+            "retry.obey_pushback",
+        ),
+        (json!({"propagate_deadline": "off"}), "propagate_deadline"),
         (json!({"breaker": {"failures": 0}}), "breaker.failures"),
         (json!({"breaker": {"reset": "0s"}}), "breaker.reset"),
         (json!({"breaker": {"trials": 0}}), "breaker.trials"),
@@ -200,6 +205,26 @@ fn every_wrong_value_is_named_by_its_field() {
         let error = resolve(spec).unwrap_err();
         assert_eq!(error.path(), path, "{change}: {error}");
         assert!(error.to_string().contains(path), "{error}");
+    }
+}
+
+#[test]
+fn what_an_experiment_switches_off_is_on_where_nothing_is_said() {
+    let retry =
+        json!({"max_attempts": 3, "base": "0s", "multiplier": 1, "cap": "0s", "jitter": "none"});
+    let policy = resolve(json!({"preset": "none", "retry": retry})).unwrap();
+    assert!(policy.propagate_deadline && policy.retry.unwrap().obey_pushback);
+    let off =
+        json!({"preset": "fast", "propagate_deadline": false, "retry": {"obey_pushback": false}});
+    let policy = resolve(off).unwrap();
+    assert!(!policy.propagate_deadline && !policy.retry.unwrap().obey_pushback);
+    for name in preset::names() {
+        let policy = preset::get(name).unwrap();
+        assert!(policy.propagate_deadline, "{name}");
+        assert!(
+            policy.retry.is_none_or(|retry| retry.obey_pushback),
+            "{name}"
+        );
     }
 }
 
@@ -309,14 +334,16 @@ fn retries() -> impl Strategy<Value = RetryConfig> {
         eighths(8, 80),
         duration(),
         jitter,
+        any::<bool>(),
     );
     parts.prop_map(
-        |(max_attempts, base, multiplier, more, jitter)| RetryConfig {
+        |(max_attempts, base, multiplier, more, jitter, obey_pushback)| RetryConfig {
             max_attempts,
             base,
             multiplier,
             cap: base + more,
             jitter,
+            obey_pushback,
         },
     )
 }
@@ -427,18 +454,20 @@ fn policies() -> impl Strategy<Value = Policy> {
         prop::sample::select(preset::names()),
         of(duration()),
         of(duration()),
+        any::<bool>(),
     );
     let repeats = (of(retries()), of(budgets()), of(hedges()));
     let guards = (of(throttle), of(breakers()), any::<bool>(), of(bulkhead));
     (limits, repeats, guards).prop_map(
         |(
-            (preset, deadline, attempt_timeout),
+            (preset, deadline, attempt_timeout, propagate_deadline),
             (retry, budget, hedge),
             (throttle, breaker, around_call, bulkhead),
         )| Policy {
             preset: preset.to_owned(),
             deadline,
             attempt_timeout,
+            propagate_deadline,
             retry,
             budget,
             hedge,

@@ -137,6 +137,17 @@ pub enum End {
     Ignore,
 }
 
+impl End {
+    /// What the limit learns: that there was capacity, that there was none, or nothing.
+    fn dropped(self) -> Option<bool> {
+        match self {
+            Self::Ok => Some(false),
+            Self::Overloaded => Some(true),
+            Self::Ignore => None,
+        }
+    }
+}
+
 /// A look at a door from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ServerView {

@@ -230,13 +230,20 @@ impl Admission {
     /// The work has ended. An answer after the deadline reaches nobody: its time counts as wasted
     /// too.
     pub fn finish(mut self, end: End) {
-        let dropped = match end {
-            End::Ok => Some(false),
-            End::Overloaded => Some(true),
-            End::Ignore => None,
-        };
         let wasted = self.deadline.expired();
-        self.conclude(dropped, wasted);
+        self.conclude(end.dropped(), wasted);
+    }
+
+    /// As [`finish`](Self::finish), or as dropping it without an end, where whoever did the work
+    /// counts what was wasted of it: here it counts as none.
+    pub fn settle(mut self, end: Option<End>) {
+        let dropped = end.map_or_else(|| self.cut_short(), End::dropped);
+        self.conclude(dropped, false);
+    }
+
+    /// What it tells the limit to be dropped now.
+    fn cut_short(&self) -> Option<bool> {
+        self.deadline.ends_within(TIMER_SLACK).then_some(true)
     }
 
     fn conclude(&mut self, dropped: Option<bool>, wasted: bool) {
@@ -263,8 +270,7 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let dropped = self.deadline.ends_within(TIMER_SLACK).then_some(true);
-        self.conclude(dropped, true);
+        self.conclude(self.cut_short(), true);
     }
 }
 

@@ -217,6 +217,19 @@ impl Slot {
         path::run(self, &active, call, op, fallback).await
     }
 
+    /// Tells which replica this attempt of `call` goes to, for the events and on the attempt's span,
+    /// which must be the current one. For those who spread a slot's attempts over several.
+    pub fn routed(&self, call: &Call<'_>, attempt: u32, replica: u32) {
+        tracing::Span::current().record("attempt.replica", i64::from(replica));
+        self.tell(&Event::Routed {
+            slot: &self.0.name,
+            method: call.method,
+            request_id: call.request_id,
+            attempt,
+            replica,
+        });
+    }
+
     fn replace(&self, next: impl FnOnce(&Alternatives) -> Alternatives) {
         let _order = self.0.order.lock();
         let before = self.0.active.load_full();

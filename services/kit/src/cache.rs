@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use moka::future::Cache as Moka;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::telemetry::names;
 
@@ -17,6 +17,9 @@ use crate::telemetry::names;
 pub const FRESH: Duration = Duration::from_secs(10);
 /// For this long it is served while the source fails.
 pub const STALE: Duration = Duration::from_secs(600);
+
+/// A cache that takes longer is worth less than its source: the request goes on without it.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Marks an answer that is not what the source would say now.
 pub const DEGRADED: HeaderName = HeaderName::from_static("x-degraded");
@@ -188,8 +191,9 @@ impl Cached {
         T: Serialize + DeserializeOwned,
         F: Future<Output = Result<T, E>>,
     {
-        let kept = self.kept::<T>(key).await;
-        let kept = match kept {
+        let looked_up = self.kept::<T>(key).await;
+        let answers = looked_up.is_ok();
+        let kept = match looked_up.ok().flatten() {
             Some((value, age)) if age < FRESH => {
                 self.count(names::CACHE_HITS);
                 return Ok(Served {
@@ -203,7 +207,10 @@ impl Cached {
         self.count(names::CACHE_MISSES);
         match (fetch().await, kept) {
             (Ok(value), _) => {
-                self.keep(key, &value).await;
+                // One that has just failed to answer would only hold this request up again.
+                if answers {
+                    self.keep(key, &value).await;
+                }
                 Ok(Served {
                     value,
                     age: None,
@@ -221,34 +228,34 @@ impl Cached {
 
     /// Forgets a key, after a write of one's own.
     pub async fn invalidate(&self, key: &str) {
-        if let Err(error) = self.cache.del(key).await {
+        if let Err(error) = in_time(self.cache.del(key)).await {
             tracing::debug!(%error, "the cache did not forget");
         }
     }
 
-    async fn kept<T: DeserializeOwned>(&self, key: &str) -> Option<(T, Duration)> {
+    /// What is kept and for how long it has been; an error when the cache does not say.
+    async fn kept<T: DeserializeOwned>(
+        &self,
+        key: &str,
+    ) -> Result<Option<(T, Duration)>, CacheError> {
         let begun = Instant::now();
-        let entry = self.cache.get(key).await;
+        let entry = in_time(self.cache.get(key)).await;
         metrics::histogram!(names::CACHE_DURATION, "service" => self.service, "operation" => self.operation)
             .record(begun.elapsed().as_secs_f64());
-        match entry {
-            Ok(entry) => entry.and_then(|e| {
-                serde_json::from_slice(&e.bytes)
-                    .ok()
-                    .map(|value| (value, e.age))
-            }),
-            Err(error) => {
-                tracing::debug!(%error, "the cache did not answer");
-                None
-            }
-        }
+        let entry =
+            entry.inspect_err(|error| tracing::debug!(%error, "the cache did not answer"))?;
+        Ok(entry.and_then(|e| {
+            serde_json::from_slice(&e.bytes)
+                .ok()
+                .map(|value| (value, e.age))
+        }))
     }
 
     async fn keep<T: Serialize>(&self, key: &str, value: &T) {
         let Ok(bytes) = serde_json::to_vec(value) else {
             return;
         };
-        if let Err(error) = self.cache.set(key, bytes.into(), STALE).await {
+        if let Err(error) = in_time(self.cache.set(key, bytes.into(), STALE)).await {
             tracing::debug!(%error, "the cache did not keep");
         }
     }
@@ -257,6 +264,13 @@ impl Cached {
         metrics::counter!(name, "service" => self.service, "operation" => self.operation)
             .increment(1);
     }
+}
+
+async fn in_time<T>(
+    operation: impl Future<Output = Result<T, CacheError>>,
+) -> Result<T, CacheError> {
+    let late = |_| CacheError(format!("no answer within {} ms", PATIENCE.as_millis()));
+    timeout(PATIENCE, operation).await.map_err(late)?
 }
 
 #[cfg(test)]
@@ -282,6 +296,62 @@ mod tests {
         assert!(!served.stale && served.value == 3);
         tokio::time::advance(STALE).await;
         assert_eq!(cached.get_or("k", down).await.unwrap_err(), "down");
+    }
+
+    /// Fails or hangs, and counts how often it is asked.
+    struct Dead {
+        hangs: bool,
+        asked: std::sync::atomic::AtomicUsize,
+    }
+
+    impl Dead {
+        async fn answer<T>(&self) -> Result<T, CacheError> {
+            self.asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            if self.hangs {
+                std::future::pending().await
+            } else {
+                Err(CacheError("connection refused".to_owned()))
+            }
+        }
+    }
+
+    #[async_trait]
+    impl Cache for Dead {
+        async fn get(&self, _: &str) -> Result<Option<Entry>, CacheError> {
+            self.answer().await
+        }
+        async fn set(&self, _: &str, _: Bytes, _: Duration) -> Result<(), CacheError> {
+            self.answer().await
+        }
+        async fn del(&self, _: &str) -> Result<(), CacheError> {
+            self.answer().await
+        }
+        async fn clear(&self) -> Result<(), CacheError> {
+            self.answer().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dead_cache_fails_no_request_and_is_asked_once_for_each() {
+        for hangs in [false, true] {
+            let cache = Arc::new(Dead {
+                hangs,
+                asked: std::sync::atomic::AtomicUsize::new(0),
+            });
+            let cached = Cached::new(cache.clone(), "test", "list");
+            let begun = Instant::now();
+            let served = cached.get_or("k", || async { Ok::<u32, ()>(7) }).await;
+            assert_eq!(served.unwrap().value, 7);
+            let waited = if hangs { PATIENCE } else { Duration::ZERO };
+            // The timer rounds up to its tick.
+            assert!(begun.elapsed() <= waited + Duration::from_millis(1));
+            assert_eq!(
+                cache.asked.load(std::sync::atomic::Ordering::SeqCst),
+                1,
+                "not kept"
+            );
+            cached.invalidate("k").await;
+        }
     }
 
     #[tokio::test]

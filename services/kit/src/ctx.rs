@@ -17,11 +17,22 @@ pub struct Ctx {
     pub client: Option<IpAddr>,
     /// Whether the lab's load generator sent it (it presented the lab's token).
     pub trusted: bool,
+    /// For whom it is, where that is known: the token's user, or whom the caller names.
+    pub user: Option<i64>,
     /// Scheme and host as the client wrote them, for absolute links.
     pub origin: Arc<str>,
 }
 
 impl Ctx {
+    /// The same, for that user.
+    #[must_use]
+    pub fn of_user(self, user: i64) -> Self {
+        Self {
+            user: Some(user),
+            ..self
+        }
+    }
+
     /// A context of its own, for work that no request asked for.
     pub fn internal(request_id: &str) -> Self {
         Self {
@@ -30,6 +41,7 @@ impl Ctx {
             priority: Priority::default(),
             client: None,
             trusted: true,
+            user: None,
             origin: "".into(),
         }
     }

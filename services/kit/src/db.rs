@@ -16,6 +16,8 @@ use sqlx::{
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use crate::lab::faults::ClientFaults;
+
 /// Readers of a SQLite file.
 const SQLITE_READERS: u32 = 4;
 /// How long a caller waits for a connection.
@@ -78,6 +80,8 @@ pub struct Db {
     /// Which database it is.
     pub backend: Backend,
     service: &'static str,
+    /// What may go wrong on the way there, in lab mode.
+    faults: Option<ClientFaults>,
 }
 
 impl Db {
@@ -108,6 +112,7 @@ impl Db {
                     write,
                     backend,
                     service,
+                    faults: None,
                 }
             }
             Backend::Postgres => {
@@ -117,10 +122,19 @@ impl Db {
                     write: pool,
                     backend,
                     service,
+                    faults: None,
                 }
             }
         };
         Ok(db)
+    }
+
+    /// The same, with faults on the way there: on what goes through [`Db::timed`] and on pings.
+    pub(crate) fn with_faults(self, faults: ClientFaults) -> Self {
+        Self {
+            faults: Some(faults),
+            ..self
+        }
     }
 
     /// Brings the schema up to date.
@@ -172,6 +186,7 @@ impl Db {
     /// # Errors
     /// As sqlx.
     pub async fn ping(&self) -> Result<(), sqlx::Error> {
+        self.pass("ping").await?;
         self.read
             .acquire()
             .await?
@@ -181,7 +196,14 @@ impl Db {
     }
 
     /// Runs an operation under its span, and counts how long it took.
-    pub async fn timed<T>(&self, operation: &'static str, work: impl Future<Output = T>) -> T {
+    ///
+    /// # Errors
+    /// As `work`.
+    pub async fn timed<T, E: From<sqlx::Error>>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         let begun = Instant::now();
         let system = match self.backend {
             Backend::Sqlite => "sqlite",
@@ -192,14 +214,26 @@ impl Db {
             otel.name = operation,
             otel.kind = "client",
             db.system.name = system,
-            db.operation.name = operation
+            db.operation.name = operation,
+            lab.fault = tracing::field::Empty
         );
+        let work = async {
+            self.pass(operation).await?;
+            work.await
+        };
         let result = work.instrument(span).await;
         metrics::histogram!(
             crate::telemetry::names::DB_DURATION, "service" => self.service, "operation" => operation
         )
         .record(begun.elapsed().as_secs_f64());
         result
+    }
+
+    async fn pass(&self, operation: &str) -> Result<(), sqlx::Error> {
+        match &self.faults {
+            Some(faults) => Ok(faults.pass(operation).await?),
+            None => Ok(()),
+        }
     }
 
     /// Closes all connections, after what runs on them.

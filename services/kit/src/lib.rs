@@ -26,6 +26,7 @@ pub mod json;
 pub mod lab;
 mod money;
 pub mod page;
+pub mod replicas;
 mod server;
 mod slots;
 pub mod telemetry;

@@ -19,7 +19,11 @@ use crate::{
     grpc,
     health::Health,
     http::{self, serve::Limits},
-    lab::{self, Control, Fixtures, Reset, events::EventBus},
+    lab::{
+        self, Control, Fixtures, Reset,
+        events::EventBus,
+        faults::{Faults, RestFaults},
+    },
     telemetry,
 };
 
@@ -199,6 +203,7 @@ impl Server {
         start_metrics(metrics, self.common.name, &running);
         self.start_grpc(grpc, &running).await?;
         self.start_tasks(&running);
+        self.end_faults(&running);
         self.start_http(http, &running);
         running.tasks.close();
         tracing::info!(http = %running.http, grpc = ?running.grpc, metrics = ?running.metrics, control = ?running.control, "listening");
@@ -206,12 +211,18 @@ impl Server {
     }
 
     fn start_http(self, listener: TcpListener, running: &Running) {
+        let faults = self.faults().cloned();
         let mut router = self.rest;
+        if let Some(faults) = &faults {
+            router = router.layer(RestFaults::new(faults.clone(), self.edge));
+        }
         if let Some(verifier) = self.verifier {
             router = router.layer(middleware::from_fn_with_state(verifier, auth::authenticate));
         }
         if let Some(slots) = &self.slots {
-            router = router.layer(middleware::from_fn_with_state(slots.server(), http::admit));
+            let slot = slots.server();
+            let door = http::Door { slot, faults };
+            router = router.layer(middleware::from_fn_with_state(door, http::admit));
         }
         if let Some(health) = self.health {
             router = router.merge(health.router());
@@ -255,6 +266,7 @@ impl Server {
             self.common.name,
             routes,
             door,
+            self.faults().cloned(),
             running.shutdown.clone(),
         );
         running.tasks.spawn(async move {
@@ -263,6 +275,21 @@ impl Server {
             }
         });
         Ok(())
+    }
+
+    fn faults(&self) -> Option<&Faults> {
+        self.slots.as_ref().and_then(Slots::faults)
+    }
+
+    /// What faults hold up goes on when the process is told to end.
+    fn end_faults(&self, running: &Running) {
+        if let Some(faults) = self.faults().cloned() {
+            let shutdown = running.shutdown.clone();
+            running.tasks.spawn(async move {
+                shutdown.cancelled().await;
+                faults.end().await;
+            });
+        }
     }
 
     fn start_tasks(&mut self, running: &Running) {
@@ -291,6 +318,7 @@ impl Server {
                 || EventBus::new(self.common.name),
                 |slots| slots.bus().clone(),
             ),
+            faults: self.faults().cloned(),
             fixtures: self.fixtures.clone(),
             resets: self.resets.clone(),
             token: Arc::new(lab.token.clone()),

@@ -8,9 +8,17 @@ use resilience::{
     slot::{Slot, SlotName},
 };
 
-use crate::{Common, lab::events::EventBus};
+use crate::{
+    Common,
+    cache::Cache,
+    db::Db,
+    lab::{
+        events::EventBus,
+        faults::{ClientFaults, Faults, FaultyCache},
+    },
+};
 
-/// All places of a process where a policy sits, by name.
+/// All places of a process where a policy sits, by name; in lab mode also its faults.
 #[derive(Clone)]
 pub struct Slots {
     service: &'static str,
@@ -18,6 +26,7 @@ pub struct Slots {
     door: ServerPolicy,
     observer: Arc<dyn Observer>,
     bus: EventBus,
+    faults: Option<Faults>,
     places: Arc<RwLock<BTreeMap<String, Place>>>,
 }
 
@@ -38,12 +47,17 @@ impl Slots {
             Arc::new(MetricsObserver::new()),
             Arc::new(bus.clone()),
         ]);
+        let faults = common
+            .lab
+            .as_ref()
+            .map(|_| Faults::new(common.name, bus.clone()));
         Self {
             service: common.name,
             policy: common.policy.clone(),
             door: common.server_policy.clone(),
             observer: Arc::new(observer),
             bus,
+            faults,
             places: Arc::default(),
         }
     }
@@ -91,6 +105,32 @@ impl Slots {
             .collect()
     }
 
+    /// The service's database as the lab can break it, over the link `product-database`; outside of
+    /// lab mode as it is.
+    pub fn database(&self, db: Db) -> Db {
+        match &self.faults {
+            Some(faults) => db.with_faults(ClientFaults::new(faults, "database")),
+            None => db,
+        }
+    }
+
+    /// The service's cache as the lab can break it, over the link `product-cache`; outside of lab
+    /// mode as it is.
+    pub fn cache(&self, cache: Arc<dyn Cache>) -> Arc<dyn Cache> {
+        match &self.faults {
+            Some(faults) => Arc::new(FaultyCache {
+                inner: cache,
+                faults: ClientFaults::new(faults, "cache"),
+            }),
+            None => cache,
+        }
+    }
+
+    /// The faults of this process; none outside of lab mode.
+    pub(crate) fn faults(&self) -> Option<&Faults> {
+        self.faults.as_ref()
+    }
+
     /// Where events go.
     pub fn bus(&self) -> &EventBus {
         &self.bus
@@ -104,5 +144,18 @@ impl Place {
             Self::Caller(slot) => slot.reset(),
             Self::Server(slot) => slot.reset(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lab_mode_has_faults() {
+        let lab = Common::for_test("order");
+        assert!(Slots::new(&lab).faults().is_some());
+        let plain = Common { lab: None, ..lab };
+        assert!(Slots::new(&plain).faults().is_none());
     }
 }

@@ -6,9 +6,9 @@
 //! service and no longer to the request: a client that goes away can't leave
 //! stock taken for an order that nobody makes.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use kit::Ctx;
+use kit::{Ctx, lab::faults};
 use resilience::deadline::Deadline;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
@@ -19,7 +19,7 @@ use crate::{
     clients::{Products, Reserved, Users},
     domain::{self, Basket, Line, NewOrder, Order, Product, Reservation, Status},
     error::{OrderError, Result},
-    store::OrderStore,
+    store::{Guarded, OrderStore as _},
 };
 
 /// How long the undoing of a failed order may take; the request's own deadline
@@ -29,7 +29,7 @@ const UNDO_WITHIN: Duration = Duration::from_secs(10);
 /// Places orders.
 #[derive(Clone)]
 pub struct Checkout {
-    store: Arc<dyn OrderStore>,
+    store: Guarded,
     users: Users,
     products: Products,
     /// Orders past the point of no return; waited for at shutdown.
@@ -64,7 +64,7 @@ struct Draft {
 
 impl Checkout {
     /// Over a store and the two services that an order needs.
-    pub fn new(store: Arc<dyn OrderStore>, users: Users, products: Products) -> Self {
+    pub fn new(store: Guarded, users: Users, products: Products) -> Self {
         Self {
             store,
             users,
@@ -117,8 +117,8 @@ impl Checkout {
         };
         let (reply, answer) = oneshot::channel();
         let (this, ctx) = (self.clone(), ctx.clone());
-        self.tasks
-            .spawn(async move { this.finish(&ctx, draft, reply).await }.in_current_span());
+        let work = async move { this.finish(&ctx, draft, reply).await };
+        self.tasks.spawn(faults::carry(work).in_current_span());
         answer.await.map_err(|_| OrderError::TaskLost)?
     }
 
@@ -151,7 +151,7 @@ impl Checkout {
                 // Nobody listens when the client has gone; the order stands.
                 let _ = reply.send(Ok(order));
                 if committed {
-                    self.note_committed(&order_key).await;
+                    self.note_committed(ctx, &order_key).await;
                 }
             }
             Err((error, undo)) => {
@@ -193,18 +193,28 @@ impl Checkout {
             basket,
             created_ms: kit::time::now_ms(),
         };
-        match self.store.insert(&order).await {
+        match self.store.of(ctx).insert(&order).await {
             Ok(order) => Ok(order),
-            Err(error) => self.look_again(&order.order_key, error).await,
+            Err(error) if !error.may_have_happened() => Err((error, true)),
+            Err(error) => self.look_again(ctx, &order.order_key, error).await,
         }
     }
 
     /// A failed insert may have been stored all the same (the connection broke
     /// after the commit): the stock goes back only when it surely was not.
-    async fn look_again(&self, key: &str, error: OrderError) -> Result<Order, (OrderError, bool)> {
-        match self.store.find_by_key(key).await {
+    async fn look_again(
+        &self,
+        ctx: &Ctx,
+        key: &str,
+        error: OrderError,
+    ) -> Result<Order, (OrderError, bool)> {
+        match self.store.of(&afterwards(ctx)).find_by_key(key).await {
             Ok(Some(order)) => Ok(order),
-            Ok(None) => Err((error, true)),
+            // One that a time-out cut short may be stored after we have looked.
+            Ok(None) => {
+                let surely_not = !error.was_cut_short();
+                Err((error, surely_not))
+            }
             Err(_) => Err((error, false)),
         }
     }
@@ -221,20 +231,24 @@ impl Checkout {
         }
     }
 
-    async fn note_committed(&self, order_key: &str) {
-        if let Err(error) = self.store.mark_committed(order_key).await {
+    async fn note_committed(&self, ctx: &Ctx, order_key: &str) {
+        if let Err(error) = self.store.of(ctx).mark_committed(order_key).await {
             tracing::warn!(order_key, %error, "an order's stock is final, but not noted so");
         }
     }
 
     async fn undo(&self, ctx: &Ctx, order_key: &str) {
-        let ctx = Ctx {
-            deadline: Deadline::after(UNDO_WITHIN),
-            ..ctx.clone()
-        };
-        if let Err(error) = self.products.release(&ctx, order_key).await {
+        if let Err(error) = self.products.release(&afterwards(ctx), order_key).await {
             tracing::warn!(order_key, %error, "stock could not be put back");
         }
+    }
+}
+
+/// For what is done about a failed order, whether or not anybody waits for it still.
+fn afterwards(ctx: &Ctx) -> Ctx {
+    Ctx {
+        deadline: Deadline::after(UNDO_WITHIN),
+        ..ctx.clone()
     }
 }
 

@@ -95,6 +95,17 @@ impl OrderError {
         }
     }
 
+    /// Whether our clock ended a call that may still be under way at the other end.
+    pub fn was_cut_short(&self) -> bool {
+        matches!(
+            self,
+            Self::Call {
+                error: CallError::TimedOut { .. },
+                ..
+            }
+        )
+    }
+
     /// The label of `shop_orders_total` for an order that ended so.
     pub fn outcome(&self) -> &'static str {
         match self {

@@ -2,8 +2,10 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use futures_util::future::select_ok;
 use kit::{auth::Verifier, cli::Service as _, db::Db, grpc::Link, health::Health};
 use tokio::time::timeout;
+use tonic::transport::Channel;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -53,29 +55,35 @@ pub fn checks(
     })
 }
 
-/// Asks the gRPC health service past the link's policy: a question of ours must
-/// neither count for the breaker nor be refused by it.
+/// Asks the gRPC health service of every replica past the link's policy: a question of ours must
+/// neither count for the breaker nor be refused by it. One that serves is enough.
 fn probe(
     link: &Link,
 ) -> impl Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync + use<>
 {
-    let channel = link.channel();
+    let channels = link.channels();
     move || {
-        let mut client = HealthClient::new(channel.clone());
-        Box::pin(async move {
-            let request = HealthCheckRequest {
-                service: String::new(),
-            };
-            let answer = timeout(PATIENCE, client.check(request)).await;
-            let answer = answer.map_err(|_| "no answer in time".to_owned())?;
-            // The code alone: messages carry addresses.
-            let status = answer
-                .map_err(|status| format!("{:?}", status.code()))?
-                .into_inner();
-            match status.status() {
-                ServingStatus::Serving => Ok(()),
-                other => Err(other.as_str_name().to_ascii_lowercase()),
-            }
-        })
+        let asked = channels
+            .iter()
+            .cloned()
+            .map(|channel| Box::pin(ask(channel)));
+        let first_well = select_ok(asked);
+        Box::pin(async move { first_well.await.map(drop) })
+    }
+}
+
+async fn ask(channel: Channel) -> Result<(), String> {
+    let request = HealthCheckRequest {
+        service: String::new(),
+    };
+    let answer = timeout(PATIENCE, HealthClient::new(channel).check(request)).await;
+    let answer = answer.map_err(|_| "no answer in time".to_owned())?;
+    // The code alone: messages carry addresses.
+    let status = answer
+        .map_err(|status| format!("{:?}", status.code()))?
+        .into_inner();
+    match status.status() {
+        ServingStatus::Serving => Ok(()),
+        other => Err(other.as_str_name().to_ascii_lowercase()),
     }
 }

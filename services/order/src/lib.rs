@@ -3,7 +3,7 @@
 //! An order is validated across the services (the user's account, the catalogue,
 //! the stock), priced by the catalogue, and stored with its owner encrypted. It
 //! calls the user and the product service over the links `order-user` and
-//! `order-product`, each behind a policy in its slot.
+//! `order-product`, and its database over `order-database`, each behind a policy in its slot.
 
 #![warn(missing_docs)]
 
@@ -32,7 +32,7 @@ use crate::{
     config::Config,
     rest::Shared,
     seed::{Sampler, Seeding},
-    store::{MIGRATIONS, OrderStore, SqlStore},
+    store::{Guarded, MIGRATIONS, OrderStore, SqlStore, guarded},
 };
 
 const USER_RPC: &str = "user.UserService";
@@ -54,9 +54,9 @@ impl Service for App {
     }
 
     async fn start(config: Config) -> anyhow::Result<Running> {
-        let db = open(&config).await?;
-        let store = store(&config, &db);
         let slots = Slots::new(&config.common);
+        let db = slots.database(open(&config).await?);
+        let store = store(&config, &db);
         let user_link = link(&config, slots.client("order-user", "user"), Peer::User)?;
         let product_link = link(
             &config,
@@ -71,8 +71,10 @@ impl Service for App {
             .seed_sample_data
             .then(|| sampler(&config, &store))
             .transpose()?;
+        let slot = slots.with_policy(guarded::LINK, guarded::DEPENDENCY, guarded::no_policy());
+        let store = Guarded::new(store, slot);
         let checkout = Checkout::new(
-            Arc::clone(&store),
+            store.clone(),
             Users::new(user_link),
             Products::new(product_link),
         );

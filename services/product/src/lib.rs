@@ -15,7 +15,7 @@ mod rest;
 pub mod seed;
 pub mod store;
 
-use std::sync::Arc;
+use std::{convert::identity, sync::Arc};
 
 use anyhow::Context as _;
 use kit::{Running, Server, Slots, cache::MemoryCache, db::Db, health::Health};
@@ -58,13 +58,14 @@ impl kit::cli::Service for App {
 
     async fn start(config: Config) -> anyhow::Result<Running> {
         let Config { common, verifier } = config;
-        let (db, store) = open(&common).await?;
+        let slots = Slots::new(&common);
+        let (db, store) = open(&common, |db| slots.database(db)).await?;
         if common.seed_sample_data {
             seed::run(store.as_ref())
                 .await
                 .context("making the sample data")?;
         }
-        let cache = Arc::new(MemoryCache::new(CACHE_BYTES));
+        let cache = slots.cache(Arc::new(MemoryCache::new(CACHE_BYTES)));
         let catalogue = Catalogue::new(Arc::clone(&store), cache, NAME);
         let shared = Arc::new(Shared {
             store: Arc::clone(&store),
@@ -94,7 +95,7 @@ impl kit::cli::Service for App {
             .auth(verifier)
             .grpc(tonic::service::Routes::new(grpc), &[grpc::NAME])
             .health(health)
-            .slots(Slots::new(&common))
+            .slots(slots)
             .fixtures(move |body| Box::pin(fixtures::make(Arc::clone(&fixtures), body)))
             .on_reset(move || {
                 let shared = Arc::clone(&reset);
@@ -109,19 +110,22 @@ impl kit::cli::Service for App {
     }
 
     async fn migrate(config: Config) -> anyhow::Result<()> {
-        open(&config.common).await.map(drop)
+        open(&config.common, identity).await.map(drop)
     }
 
     async fn seed(config: Config) -> anyhow::Result<()> {
-        let (_, store) = open(&config.common).await?;
+        let (_, store) = open(&config.common, identity).await?;
         let made = seed::run(store.as_ref()).await?;
         tracing::info!(made, "sample products");
         Ok(())
     }
 }
 
-/// The database, brought up to date, and the store on it.
-async fn open(common: &kit::Common) -> anyhow::Result<(Db, Arc<dyn Store>)> {
+/// The database, brought up to date and then as `guard` has it, and the store on it.
+async fn open(
+    common: &kit::Common,
+    guard: impl FnOnce(Db) -> Db,
+) -> anyhow::Result<(Db, Arc<dyn Store>)> {
     let url = common
         .database_url
         .as_deref()
@@ -130,6 +134,7 @@ async fn open(common: &kit::Common) -> anyhow::Result<(Db, Arc<dyn Store>)> {
     store::migrate(&db)
         .await
         .context("migrating the database")?;
+    let db = guard(db);
     let store = SqlStore::new(db.clone())?;
     Ok((db, Arc::new(store)))
 }

@@ -24,7 +24,7 @@ pub mod seed;
 mod sessions;
 pub mod store;
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::identity, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use kit::{
@@ -70,7 +70,7 @@ impl kit::cli::Service for App {
     }
 
     async fn migrate(config: Config) -> anyhow::Result<()> {
-        open(&config).await.map(drop)
+        open(&config, identity).await.map(drop)
     }
 
     async fn seed(config: Config) -> anyhow::Result<()> {
@@ -78,7 +78,7 @@ impl kit::cli::Service for App {
             config.sample_accounts,
             "sample accounts are for LAB_MODE=1 alone: everybody knows their password"
         );
-        let (_, store) = open(&config).await?;
+        let (_, store) = open(&config, identity).await?;
         let core = assemble(&config, store, Clock::default()).await?;
         let made = seed::run(&core)
             .await
@@ -91,7 +91,7 @@ impl kit::cli::Service for App {
         if args.first().map(String::as_str) != Some(commands::CREATE_ADMIN) {
             return Ok(false);
         }
-        let (_, store) = open(&config).await?;
+        let (_, store) = open(&config, identity).await?;
         let core = assemble(&config, store, Clock::default()).await?;
         let made = commands::create_admin(&core, &args[1..], std::io::stdin().lock()).await?;
         println!("admin {} has id {}", made.username, made.id);
@@ -104,7 +104,8 @@ impl kit::cli::Service for App {
 /// # Errors
 /// When the database, the key file or a port can't be used.
 pub async fn start_at(config: Config, clock: Clock) -> anyhow::Result<Running> {
-    let (db, store) = open(&config).await?;
+    let slots = Slots::new(&config.common);
+    let (db, store) = open(&config, |db| slots.database(db)).await?;
     let core = Arc::new(assemble(&config, store, clock).await?);
     if config.common.seed_sample_data {
         seed::run(&core)
@@ -122,7 +123,7 @@ pub async fn start_at(config: Config, clock: Clock) -> anyhow::Result<Running> {
         .auth(Arc::clone(&core.verifier))
         .grpc(tonic::service::Routes::new(grpc), &[grpc::NAME])
         .health(health(db, Arc::clone(&core.verifier)))
-        .slots(Slots::new(&config.common))
+        .slots(slots)
         .fixtures(move |body| {
             let core = Arc::clone(&fixtures);
             async move { fixtures::make(&core, body).await }
@@ -135,17 +136,18 @@ pub async fn start_at(config: Config, clock: Clock) -> anyhow::Result<Running> {
     Ok(running)
 }
 
-/// The database, brought up to date, and the store on it.
-async fn open(config: &Config) -> anyhow::Result<(Db, SqlStore)> {
+/// The database, brought up to date and then as `guard` has it, and the store on it.
+async fn open(config: &Config, guard: impl FnOnce(Db) -> Db) -> anyhow::Result<(Db, SqlStore)> {
     let url = config
         .common
         .database_url
         .as_deref()
         .context("DATABASE_URL is missing")?;
     let db = Db::open(NAME, url).await.context("opening the database")?;
-    let store = SqlStore::new(db.clone());
-    store.migrate().await.context("migrating the database")?;
-    Ok((db, store))
+    let migrating = SqlStore::new(db.clone()).migrate().await;
+    migrating.context("migrating the database")?;
+    let db = guard(db);
+    Ok((db.clone(), SqlStore::new(db)))
 }
 
 async fn assemble(config: &Config, store: SqlStore, clock: Clock) -> anyhow::Result<Core> {

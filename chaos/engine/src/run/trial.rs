@@ -240,8 +240,7 @@ impl Trial<'_> {
         let _stop_all = stop.clone().drop_guard();
         let (records_tx, mut records) = mpsc::channel(CHANNEL);
         let (steps_tx, mut steps) = mpsc::channel(64);
-        let pids = &self.rig.target.pids;
-        let cpu_before = usage::cpu_us(pids);
+        let cpu_before = usage::cpu(&self.rig.target.pids_now());
 
         let reducer = Reducer::new(self.spec(t0_ns));
         let mut collector = Collector::new(self, start, reducer, t0_ns, lost, stop.clone());
@@ -272,7 +271,7 @@ impl Trial<'_> {
         let (stats, collected) = tokio::join!(work, collector.collect(sources));
         collected?;
         let stats = stats?;
-        let parts_us = usage::between(&cpu_before, &usage::cpu_us(pids));
+        let parts_us = usage::between(&cpu_before, &usage::cpu(&self.rig.target.pids_now()));
         self.append(self.usage(&stats, parts_us))?;
         Ok(Loaded {
             stats,

@@ -88,7 +88,7 @@ fn inject(c: &mut Collector<'_>, t: &mut Table<'_, '_>) -> bool {
     inject
 }
 
-fn condition(
+pub(super) fn condition(
     c: &mut Collector<'_>,
     mut t: Table<'_, '_>,
     places: &Place<'_>,

@@ -45,6 +45,7 @@
 
 mod actions;
 mod arms;
+mod by_hand;
 mod effects;
 mod fault;
 pub mod known;
@@ -61,6 +62,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub(crate) use arms::names as arm_names;
+pub use by_hand::by_hand;
 pub use fault::{Action, Again, Condition, Fault, Level, ProcessAction, Toxic, Window};
 pub use load::Fixtures;
 pub use loadtest::Stream;

@@ -56,7 +56,15 @@ async fn answer(what: &str, request: RequestBuilder) -> Result<(StatusCode, Byte
     Ok((status, body))
 }
 
+/// The words of a part that says what is wrong, `{"error": "…"}`; else how it answered.
 fn complaint(status: StatusCode, body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Plain {
+        error: String,
+    }
+    if let Ok(plain) = serde_json::from_slice::<Plain>(body) {
+        return plain.error;
+    }
     let text = String::from_utf8_lossy(body);
     let start: String = text.trim().chars().take(300).collect();
     format!("{status}: {start}")

@@ -136,6 +136,16 @@ impl Target {
         self.load.is_none()
     }
 
+    /// The process ids by part as they are now.
+    #[must_use]
+    pub fn pids_now(&self) -> BTreeMap<String, u32> {
+        let Some(processes) = &self.processes else {
+            return self.pids.clone();
+        };
+        let short = |(part, pid): (String, u32)| (part.replacen("-service", "", 1), pid);
+        processes.pids().into_iter().map(short).collect()
+    }
+
     /// The control listener of a part; of its first replica, if it has several.
     ///
     /// # Errors

@@ -44,8 +44,17 @@ impl Attributes {
 
     /// The value as milliseconds; below zero counts as zero.
     pub(crate) fn millis(&self, name: &str) -> Duration {
-        let millis = u64::try_from(self.get(name)).unwrap_or(0);
-        Duration::from_millis(millis).min(LONGEST)
+        Duration::from_millis(self.count(name)).min(LONGEST)
+    }
+
+    /// The value as microseconds; below zero counts as zero.
+    pub(crate) fn micros(&self, name: &str) -> Duration {
+        Duration::from_micros(self.count(name)).min(LONGEST)
+    }
+
+    /// The value, but 0 if it is below.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        u64::try_from(self.get(name)).unwrap_or(0)
     }
 }
 

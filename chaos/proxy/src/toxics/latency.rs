@@ -12,7 +12,7 @@ use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 use tokio::time::Instant;
 
-use super::{Attributes, Chunk, End, Kind, Piece, Pull, Stage};
+use super::{Acts, Attributes, Chunk, End, Kind, Piece, Pull, Stage};
 use crate::draw::Seed;
 
 /// What one direction of one connection may hold back. A link carries at most
@@ -22,6 +22,7 @@ const CAPACITY: usize = 8 * 1024 * 1024;
 pub(super) const KIND: Kind = Kind {
     name: "latency",
     attributes: &["latency", "jitter"],
+    acts: Acts::Data,
     stage,
 };
 

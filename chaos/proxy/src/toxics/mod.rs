@@ -7,10 +7,18 @@
 //! be tested on a paused clock.
 
 mod attributes;
+mod bandwidth;
 mod latency;
+mod limit_data;
+mod line;
 mod list;
 mod noop;
+mod queue;
 mod reset_peer;
+mod slicer;
+mod slow_close;
+#[cfg(test)]
+mod testing;
 mod timeout;
 
 use std::sync::Arc;
@@ -22,10 +30,20 @@ use tokio::time::Instant;
 pub(crate) use attributes::Attributes;
 pub(crate) use list::{ToxicList, Toxics};
 
+use crate::acted::Ledger;
 use crate::draw::Seed;
 
 /// Every type that can be added, by the name it has in the API.
-const KINDS: &[Kind] = &[latency::KIND, noop::KIND, reset_peer::KIND, timeout::KIND];
+const KINDS: &[Kind] = &[
+    bandwidth::KIND,
+    latency::KIND,
+    limit_data::KIND,
+    noop::KIND,
+    reset_peer::KIND,
+    slicer::KIND,
+    slow_close::KIND,
+    timeout::KIND,
+];
 
 /// A type of toxic.
 #[derive(Debug)]
@@ -34,6 +52,8 @@ pub(crate) struct Kind {
     pub name: &'static str,
     /// Its attributes, whole numbers all, in the order the API shows them.
     pub attributes: &'static [&'static str],
+    /// What counts as its having acted.
+    pub acts: Acts,
     /// Makes the stage for one connection.
     pub stage: fn(&Attributes, Seed, Instant) -> Box<dyn Stage>,
 }
@@ -42,6 +62,18 @@ impl Kind {
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
         KINDS.iter().find(|kind| kind.name == name)
     }
+}
+
+/// What a toxic does its work on. Beside this, ending a stream itself
+/// ([`Pull::Cut`]) always counts as having acted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acts {
+    /// Every chunk that reaches it.
+    Data,
+    /// The end of a stream.
+    End,
+    /// Nothing but what it cuts.
+    Cut,
 }
 
 /// Which way bytes flow.
@@ -82,6 +114,8 @@ pub(crate) struct Toxic {
     /// Share of connections it acts on, 0 to 1.
     pub toxicity: f32,
     pub attributes: Attributes,
+    /// What it acted on. A change of the toxic goes on with the same one.
+    pub ledger: Arc<Ledger>,
 }
 
 impl Toxic {
@@ -178,6 +212,8 @@ impl Piece {
 pub(crate) enum Pull {
     /// This goes on to the next stage.
     Piece(Piece),
+    /// The toxic itself ends the stream here, like this.
+    Cut(End),
     /// Nothing before this instant, which lies in the future.
     Until(Instant),
     /// Nothing until something is pushed, or room is made.

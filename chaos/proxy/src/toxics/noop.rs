@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::{Attributes, Kind, Piece, Pull, Stage};
+use super::{Acts, Attributes, Kind, Piece, Pull, Stage};
 use crate::draw::Seed;
 
 pub(super) const KIND: Kind = Kind {
     name: "noop",
     attributes: &[],
+    acts: Acts::Data,
     stage,
 };
 

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Attributes, End, Kind, Piece, Pull, Stage};
+use super::{Acts, Attributes, End, Kind, Piece, Pull, Stage};
 use crate::draw::Seed;
 
 pub(super) const KIND: Kind = Kind {
     name: "reset_peer",
     attributes: &["timeout"],
+    acts: Acts::Cut,
     stage,
 };
 
@@ -50,7 +51,7 @@ impl Stage for ResetPeer {
         if due > now {
             Pull::Until(due)
         } else {
-            Pull::Piece(Piece::End(End::Reset))
+            Pull::Cut(End::Reset)
         }
     }
 
@@ -101,10 +102,7 @@ mod tests {
         assert!(!stage.ready());
         let due = start + Duration::from_millis(50);
         assert!(matches!(stage.pull(start, true), Pull::Until(t) if t == due));
-        assert!(matches!(
-            stage.pull(due, false),
-            Pull::Piece(Piece::End(End::Reset))
-        ));
+        assert!(matches!(stage.pull(due, false), Pull::Cut(End::Reset)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -112,10 +110,7 @@ mod tests {
         let start = Instant::now();
         let mut stage = reset_after(0);
         stage.push(Piece::End(End::HalfClose), start);
-        assert!(matches!(
-            stage.pull(start, true),
-            Pull::Piece(Piece::End(End::Reset))
-        ));
+        assert!(matches!(stage.pull(start, true), Pull::Cut(End::Reset)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Attributes, End, Kind, Piece, Pull, Stage};
+use super::{Acts, Attributes, End, Kind, Piece, Pull, Stage};
 use crate::draw::Seed;
 
 pub(super) const KIND: Kind = Kind {
     name: "timeout",
     attributes: &["timeout"],
+    acts: Acts::Data,
     stage,
 };
 
@@ -57,7 +58,7 @@ impl Stage for Timeout {
         if due > now {
             Pull::Until(due)
         } else {
-            Pull::Piece(Piece::End(End::Close))
+            Pull::Cut(End::Close)
         }
     }
 
@@ -108,7 +109,7 @@ mod tests {
             matches!(stage.pull(start + ms(100), true), Pull::Until(t) if t == start + ms(160))
         );
         let over = stage.pull(start + ms(160), false);
-        assert!(matches!(over, Pull::Piece(Piece::End(End::Close))));
+        assert!(matches!(over, Pull::Cut(End::Close)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -44,6 +44,7 @@ pub fn policy(policy: Policy) -> Policy {
         preset,
         deadline,
         attempt_timeout,
+        propagate_deadline,
         retry,
         budget,
         hedge,
@@ -56,6 +57,7 @@ pub fn policy(policy: Policy) -> Policy {
         preset,
         deadline: deadline.map(up),
         attempt_timeout: attempt_timeout.map(up),
+        propagate_deadline,
         retry: retry.map(retry_config),
         budget: budget.map(budget_config),
         hedge: hedge.map(hedge_config),
@@ -93,6 +95,7 @@ fn retry_config(config: RetryConfig) -> RetryConfig {
         multiplier,
         cap,
         jitter,
+        obey_pushback,
     } = config;
     RetryConfig {
         max_attempts,
@@ -100,6 +103,7 @@ fn retry_config(config: RetryConfig) -> RetryConfig {
         multiplier,
         cap: up(cap),
         jitter,
+        obey_pushback,
     }
 }
 

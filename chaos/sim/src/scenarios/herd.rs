@@ -198,6 +198,7 @@ fn policy(jitter: Jitter) -> Policy {
         multiplier: 2.0,
         cap: CAP,
         jitter,
+        obey_pushback: true,
     });
     scale::policy(policy)
 }

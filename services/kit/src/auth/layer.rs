@@ -8,6 +8,7 @@ use axum::{
 };
 
 use super::{TokenType, Verifier};
+use crate::Ctx;
 
 /// Looks at the `Authorization` header once, before any handler: a good token
 /// leaves a [`super::Principal`] with the request, a bad one is refused on public
@@ -26,6 +27,9 @@ pub(crate) async fn authenticate(
     };
     match verifier.verify(token) {
         Ok(principal) => {
+            if let Some(ctx) = request.extensions_mut().get_mut::<Ctx>() {
+                ctx.user = Some(principal.user_id);
+            }
             request.extensions_mut().insert(principal);
             next.run(request).await
         }

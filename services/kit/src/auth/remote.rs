@@ -3,6 +3,7 @@ use std::time::Duration;
 use tokio::{sync::Notify, time::Instant};
 
 use super::KeySet;
+use crate::replicas;
 
 /// Between tries while the user service does not answer.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
@@ -13,15 +14,19 @@ const REFETCH_EVERY: Duration = Duration::from_secs(30);
 /// Fetches the key set, at start and when an unknown key id was seen.
 #[derive(Debug)]
 pub(super) struct Fetcher {
-    url: String,
+    /// Of each replica.
+    urls: Vec<String>,
     unknown: Notify,
 }
 
 impl Fetcher {
-    pub(super) fn new(base: &str) -> Self {
-        let url = format!("{}/.well-known/jwks.json", base.trim_end_matches('/'));
+    pub(super) fn new(bases: &str) -> Self {
+        let urls = replicas::addresses(bases)
+            .into_iter()
+            .map(|base| format!("{base}/.well-known/jwks.json"))
+            .collect();
         Self {
-            url,
+            urls,
             unknown: Notify::new(),
         }
     }
@@ -48,13 +53,16 @@ impl Fetcher {
     async fn fetch_until_it_works(&self, client: &reqwest::Client) -> KeySet {
         let mut wait = RETRY_FIRST;
         loop {
-            match fetch(client, &self.url).await {
-                Ok(keys) => {
-                    tracing::info!(keys = ?keys, "verification keys fetched");
-                    return keys;
+            for url in &self.urls {
+                match fetch(client, url).await {
+                    Ok(keys) => {
+                        tracing::info!(keys = ?keys, "verification keys fetched");
+                        return keys;
+                    }
+                    Err(error) => tracing::debug!(url, error, "no keys here"),
                 }
-                Err(error) => tracing::debug!(error, wait_ms = wait.as_millis(), "no keys yet"),
             }
+            tracing::debug!(wait_ms = wait.as_millis(), "no keys yet");
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(RETRY_MOST);
         }

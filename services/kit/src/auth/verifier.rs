@@ -58,8 +58,9 @@ impl Verifier {
         })
     }
 
-    /// With keys that are fetched from the user service at `url` (its base) by
-    /// `Verifier::follow`, and again when an unknown key id appears.
+    /// With keys that are fetched from the user service at `url` (its base, or those of its
+    /// replicas with commas between) by `Verifier::follow`, and again when an unknown key id
+    /// appears.
     pub fn remote(url: &str) -> Arc<Self> {
         Arc::new(Self {
             keys: ArcSwap::default(),

@@ -1,6 +1,7 @@
-use std::{future::Future, time::Duration};
+use std::{error::Error as _, future::Future, time::Duration};
 
-use resilience::{Attempt, Call, CallError, Slot};
+use ::http::HeaderValue;
+use resilience::{Attempt, Call, CallError, Classify as _, FailureKind, Slot};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 use tonic::{
@@ -11,16 +12,18 @@ use tonic::{
 
 use crate::{
     Ctx,
+    http::{ATTEMPT, CALLER, USER_ID},
+    replicas::{self, Picked, Replicas},
     telemetry::{self, names},
 };
 
 /// A connection attempt that takes longer has failed.
 const CONNECT: Duration = Duration::from_secs(1);
 
-/// One link to another service: a channel, and the slot its policy sits in.
+/// One link to another service: a channel to each of its replicas, and the slot its policy sits in.
 #[derive(Clone)]
 pub struct Link {
-    channel: Channel,
+    channels: Replicas<Channel>,
     slot: Slot,
     secret: MetadataValue<Ascii>,
     service: &'static str,
@@ -31,7 +34,9 @@ pub struct Link {
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The address.
-    #[error("{0:?} is no address of a gRPC server: http://host:port")]
+    #[error(
+        "{0:?} is no address of a gRPC server: http://host:port, of several with commas between"
+    )]
     Address(String),
     /// The secret.
     #[error("SERVICE_SECRET has characters that no header can carry")]
@@ -39,28 +44,29 @@ pub enum LinkError {
 }
 
 impl Link {
-    /// A link to `url` for `service`; connects when it is first used.
+    /// A link to `urls` (one address, or those of all replicas with commas between) for `service`;
+    /// connects when it is first used.
     ///
     /// # Errors
     /// [`LinkError`].
     pub fn new(
-        url: &str,
+        urls: &str,
         slot: Slot,
         secret: &SecretString,
         service: &'static str,
         rpc_service: &'static str,
     ) -> Result<Self, LinkError> {
-        let endpoint = Endpoint::from_shared(url.to_owned())
-            .map_err(|_| LinkError::Address(url.to_owned()))?
-            .connect_timeout(CONNECT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(5));
+        let channels: Vec<Channel> = replicas::addresses(urls)
+            .into_iter()
+            .map(channel)
+            .collect::<Result<_, _>>()?;
+        let channels =
+            Replicas::new(channels).ok_or_else(|| LinkError::Address(urls.to_owned()))?;
         let secret = format!("Bearer {}", secret.expose_secret())
             .parse()
             .map_err(|_| LinkError::Secret)?;
         Ok(Self {
-            channel: endpoint.connect_lazy(),
+            channels,
             slot,
             secret,
             service,
@@ -73,9 +79,9 @@ impl Link {
         &self.slot
     }
 
-    /// Its channel, for calls that no policy should see (health).
-    pub fn channel(&self) -> Channel {
-        self.channel.clone()
+    /// The channel to each replica, for calls that no policy should see (health).
+    pub fn channels(&self) -> Vec<Channel> {
+        self.channels.targets().cloned().collect()
     }
 
     /// One logical call under the slot's policy. `idempotent` says whether a
@@ -102,11 +108,17 @@ impl Link {
             idempotent,
             deadline: ctx.deadline,
         };
+        let mut tried = None;
         self.slot
             .call(what, |attempt| {
+                let picked = self.channels.pick(tried.take());
+                tried = Some(picked.index());
+                if let Some(replica) = picked.number() {
+                    self.slot.routed(&what, attempt.number, replica);
+                }
                 let request = self.request(ctx, attempt, message.clone());
-                let answer = call(self.channel.clone(), request);
-                self.timed(method, answer)
+                let answer = call(picked.target().clone(), request);
+                self.timed(method, picked, answer)
             })
             .await
     }
@@ -118,6 +130,11 @@ impl Link {
         }
         let mut headers = ::http::HeaderMap::new();
         telemetry::inject(&mut headers);
+        headers.insert(CALLER, HeaderValue::from_static(self.service));
+        headers.insert(ATTEMPT, attempt.number.into());
+        if let Some(user) = ctx.user {
+            headers.insert(USER_ID, user.into());
+        }
         let mut metadata = MetadataMap::from_headers(headers);
         metadata.insert("authorization", self.secret.clone());
         if let Ok(id) = ctx.request_id.parse() {
@@ -144,10 +161,14 @@ impl Link {
     async fn timed<R>(
         &self,
         method: &'static str,
+        picked: Picked<Channel>,
         answer: impl Future<Output = Result<Response<R>, Status>>,
     ) -> Result<R, Status> {
         let begun = Instant::now();
         let answer = answer.await;
+        if answer.as_ref().is_err_and(broke) {
+            picked.failed();
+        }
         let code = answer.as_ref().err().map_or(Code::Ok, Status::code);
         metrics::histogram!(
             names::RPC_CLIENT_DURATION,
@@ -159,4 +180,23 @@ impl Link {
         .record(begun.elapsed().as_secs_f64());
         answer.map(Response::into_inner)
     }
+}
+
+fn channel(url: String) -> Result<Channel, LinkError> {
+    let endpoint = Endpoint::from_shared(url.clone()).map_err(|_| LinkError::Address(url))?;
+    Ok(endpoint
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .connect_lazy())
+}
+
+/// Whether the connection failed, as opposed to a server that answered: only that has a cause.
+fn broke(status: &Status) -> bool {
+    let of_the_wire = matches!(
+        status.failure(),
+        FailureKind::NotProcessed | FailureKind::Unavailable
+    );
+    of_the_wire && status.source().is_some()
 }

@@ -12,14 +12,21 @@ use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 
-use crate::Ctx;
+use crate::{
+    Ctx,
+    lab::faults::{Faults, Held},
+};
 
 /// How a server says when to come back (gRFC A6), in whole milliseconds.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// Puts the door round all methods but health and reflection, by which a service is watched.
 #[derive(Clone, Debug)]
-pub(crate) struct DoorLayer(pub(crate) Option<ServerSlot>);
+pub(crate) struct DoorLayer {
+    pub(crate) door: Option<ServerSlot>,
+    /// Those behind the door.
+    pub(crate) faults: Option<Faults>,
+}
 
 impl<S> Layer<S> for DoorLayer {
     type Service = WithDoor<S>;
@@ -27,7 +34,7 @@ impl<S> Layer<S> for DoorLayer {
     fn layer(&self, inner: S) -> WithDoor<S> {
         WithDoor {
             inner,
-            door: self.0.clone(),
+            layer: self.clone(),
         }
     }
 }
@@ -36,7 +43,7 @@ impl<S> Layer<S> for DoorLayer {
 #[derive(Clone, Debug)]
 pub(crate) struct WithDoor<S> {
     inner: S,
-    door: Option<ServerSlot>,
+    layer: DoorLayer,
 }
 
 impl<S, B, C> Service<::http::Request<B>> for WithDoor<S>
@@ -54,9 +61,10 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: ::http::Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: ::http::Request<B>) -> Self::Future {
         let watched = request.uri().path().starts_with("/grpc.");
-        let Some(door) = self.door.clone().filter(|_| !watched) else {
+        let DoorLayer { door, faults } = self.layer.clone();
+        let Some(door) = door.filter(|_| !watched) else {
             return Box::pin(self.inner.call(request));
         };
         // The one that was polled ready must be the one that is called.
@@ -76,6 +84,7 @@ where
                 Ok(place) => place,
                 Err(shed) => return Ok(turned_away(&shed).into_http()),
             };
+            let place = Held::new(place, faults.as_ref(), request.extensions_mut());
             let answer = inner.call(request).await;
             place.finish(end(&answer));
             answer

@@ -24,6 +24,7 @@ use super::door::DoorLayer;
 use crate::{
     Ctx,
     http::{self, LONGEST_DEADLINE},
+    lab::faults::{Faults, GrpcFaults},
     telemetry::{self, names},
 };
 
@@ -75,17 +76,33 @@ pub(crate) async fn serve(
     service: &'static str,
     routes: Routes,
     door: Option<ServerSlot>,
+    faults: Option<Faults>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Server::builder()
+    let mut server = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .layer(ContextLayer { service })
-        .layer(DoorLayer(door))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
-        .await
-        .map_err(io::Error::other)
+        .layer(DoorLayer {
+            door,
+            faults: faults.clone(),
+        });
+    let shutdown = shutdown.cancelled_owned();
+    let served = match faults {
+        Some(faults) => {
+            let router = server.layer(GrpcFaults(faults)).add_routes(routes);
+            router
+                .serve_with_incoming_shutdown(incoming, shutdown)
+                .await
+        }
+        None => {
+            let router = server.add_routes(routes);
+            router
+                .serve_with_incoming_shutdown(incoming, shutdown)
+                .await
+        }
+    };
+    served.map_err(io::Error::other)
 }
 
 /// Request id, deadline, trace and metrics for every gRPC call.
@@ -201,6 +218,7 @@ fn span(rpc_service: &str, rpc_method: &str, ctx: &Ctx, headers: &HeaderMap) -> 
         rpc.system = "grpc",
         rpc.service = rpc_service,
         rpc.method = rpc_method,
+        lab.fault = tracing::field::Empty,
         request_id = &*ctx.request_id,
     );
     telemetry::adopt(&span, headers);

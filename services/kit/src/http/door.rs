@@ -8,13 +8,23 @@ use axum::{
 };
 use resilience::server::{Arrival, End, ServerSlot, Shed};
 
-use crate::{ApiError, Ctx};
+use crate::{
+    ApiError, Ctx,
+    lab::faults::{Faults, Held},
+};
+
+/// The door, and the faults behind it.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub(crate) slot: ServerSlot,
+    pub(crate) faults: Option<Faults>,
+}
 
 /// Waits for a place, serves, and tells the door how it went. Dropped in between, the caller has
 /// gone, which the door hears by itself.
 pub(crate) async fn admit(
-    State(door): State<ServerSlot>,
-    request: Request,
+    State(Door { slot, faults }): State<Door>,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let ctx = request
@@ -33,17 +43,18 @@ pub(crate) async fn admit(
         priority: ctx.priority,
         deadline: ctx.deadline,
     };
-    let place = match door.admit(arrival).await {
+    let place = match slot.admit(arrival).await {
         Ok(place) => place,
         Err(shed) => return turned_away(&shed),
     };
+    let place = Held::new(place, faults.as_ref(), request.extensions_mut());
     let answer = next.run(request).await;
     place.finish(end(&answer));
     answer
 }
 
 /// Whoever watches a service must see it under overload too.
-fn watches(route: &str) -> bool {
+pub(crate) fn watches(route: &str) -> bool {
     route.starts_with("/health") || route == "/livez"
 }
 

@@ -118,16 +118,19 @@ async fn within(deadline: Deadline, answer: impl Future<Output = Response>) -> R
     };
     tokio::time::timeout_at(at, answer)
         .await
-        .unwrap_or_else(|_| {
-            ApiError::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "deadline_exceeded",
-                "The answer would come too late.",
-            )
-            .error("Service communication error")
-            .retry_after(Duration::from_secs(1))
-            .into_response()
-        })
+        .unwrap_or_else(|_| late())
+}
+
+/// What a request is answered whose deadline has passed.
+pub(crate) fn late() -> Response {
+    ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "deadline_exceeded",
+        "The answer would come too late.",
+    )
+    .error("Service communication error")
+    .retry_after(Duration::from_secs(1))
+    .into_response()
 }
 
 fn span(route: &str, method: &'static str, ctx: &Ctx, headers: &HeaderMap) -> tracing::Span {
@@ -142,6 +145,7 @@ fn span(route: &str, method: &'static str, ctx: &Ctx, headers: &HeaderMap) -> tr
         http.request.method = method,
         http.route = route,
         http.response.status_code = tracing::field::Empty,
+        lab.fault = tracing::field::Empty,
         request_id = &*ctx.request_id,
     );
     telemetry::adopt(&span, headers);
@@ -180,6 +184,7 @@ fn context(rules: &Rules, request: &Request) -> Ctx {
         },
         client: client(request),
         trusted,
+        user: None,
         origin: origin(headers).into(),
     }
 }
@@ -259,6 +264,7 @@ fn as_json(response: Response) -> Response {
         ),
     };
     let mut ours = error.into_response();
+    ours.extensions_mut().extend(response.extensions().clone());
     if let Some(allow) = response.headers().get(header::ALLOW) {
         ours.headers_mut().insert(header::ALLOW, allow.clone());
     }

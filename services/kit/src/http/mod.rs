@@ -5,15 +5,23 @@ mod layer;
 pub mod serve;
 mod slash;
 
+use ::http::HeaderName;
 use axum::{Router, extract::DefaultBodyLimit, middleware, response::Response};
 use tower::{Layer as _, util::BoxCloneSyncService};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{ApiError, LabConfig};
 
-pub(crate) use door::admit;
-pub(crate) use layer::priority;
+pub(crate) use door::{Door, admit, watches};
 pub use layer::{DEADLINE, LAB_TOKEN, PRIORITY, REQUEST_ID};
+pub(crate) use layer::{late, priority};
+
+/// Who calls, by the service's label. Our callers write it; the gateway drops a stranger's.
+pub const CALLER: HeaderName = HeaderName::from_static("x-caller");
+/// Which attempt of its call a request is: 1 for the first; a hedge counts as one.
+pub const ATTEMPT: HeaderName = HeaderName::from_static("x-attempt");
+/// For which user a call is made, where the caller knows it and no token says so.
+pub const USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 
 /// The largest body, in bytes.
 pub const BODY_LIMIT: usize = 1 << 20;

@@ -19,6 +19,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Service, ServiceExt as _};
 
+use crate::lab::faults::{LoseReply, ReplyLost};
+
 /// How a server treats its connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -90,6 +92,15 @@ async fn pause_after(error: &io::Error) {
     }
 }
 
+/// An error from the service makes hyper close the connection (HTTP/2: reset the stream) without a
+/// byte of an answer.
+fn lose(answer: Result<Response, Infallible>) -> Result<Response, ReplyLost> {
+    match answer {
+        Ok(answer) if answer.extensions().get::<LoseReply>().is_some() => Err(ReplyLost),
+        Ok(answer) => Ok(answer),
+    }
+}
+
 async fn connection<S>(
     stream: TcpStream,
     peer: SocketAddr,
@@ -106,6 +117,7 @@ async fn connection<S>(
         request.extensions_mut().insert(ConnectInfo(peer));
         request
     });
+    let app = app.map_result(lose);
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()

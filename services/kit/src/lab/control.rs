@@ -14,7 +14,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 
-use super::{events::EventBus, policies};
+use super::{
+    events::EventBus,
+    faults::{self, Faults},
+    policies,
+};
 use crate::{ApiError, Slots};
 
 pub(crate) type Fixtures =
@@ -26,6 +30,7 @@ pub(crate) type Reset = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 pub(crate) struct Control {
     pub(crate) slots: Option<Slots>,
     pub(crate) bus: EventBus,
+    pub(crate) faults: Option<Faults>,
     pub(crate) fixtures: Option<Fixtures>,
     pub(crate) resets: Vec<Reset>,
     pub(crate) token: Arc<SecretString>,
@@ -33,6 +38,7 @@ pub(crate) struct Control {
 
 pub(crate) fn router(control: Control) -> Router {
     let token = Arc::clone(&control.token);
+    let held = control.faults.clone();
     Router::new()
         .route("/lab/health", get(|| async { Json(json!({ "ok": true })) }))
         .route("/lab/policies", get(policies::all))
@@ -45,6 +51,8 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/lab/reset", post(reset))
         .route("/lab/fixtures", post(fixtures))
         .route("/lab/events", get(events))
+        .with_state(control)
+        .merge(held.map(faults::router).unwrap_or_default())
         .fallback(|| async {
             refuse(
                 StatusCode::NOT_FOUND,
@@ -52,7 +60,6 @@ pub(crate) fn router(control: Control) -> Router {
             )
         })
         .layer(middleware::from_fn_with_state(token, guard))
-        .with_state(control)
 }
 
 pub(super) fn refuse(status: StatusCode, why: impl Into<String>) -> Response {

@@ -229,6 +229,20 @@ impl Observer for EventBus {
                     "retry_after_ms": millis(transition.retry_after),
                 })));
             }
+            Event::Routed {
+                slot,
+                method,
+                request_id,
+                attempt,
+                replica,
+            } => {
+                self.send("routed", || {
+                    object(json!({
+                        "link": slot.link, "method": method, "request_id": request_id,
+                        "attempt": attempt, "replica": replica,
+                    }))
+                });
+            }
             Event::Policy { slot, policy } => {
                 self.send("policy", || {
                     object(json!({ "link": slot.link, "policy": policy }))

@@ -17,6 +17,12 @@ pub const CACHE_HITS: &str = "cache_hits_total";
 /// Look-ups that had to ask the source.
 pub const CACHE_MISSES: &str = "cache_misses_total";
 
+/// Requests that an injected fault acted on.
+pub const FAULT_ACTED: &str = "lab_fault_acted_total";
+/// Work for callers who had gone; also counted at a server's door, by `resilience`, which describes
+/// it. A gauge that only rises: the facade's counters are whole numbers.
+pub const WASTED_WORK: &str = "resilience_wasted_work_seconds_total";
+
 /// Tells the recorder what each is.
 pub(super) fn describe() {
     describe_histogram!(
@@ -45,6 +51,11 @@ pub(super) fn describe() {
         CACHE_MISSES,
         Unit::Count,
         "Look-ups that had to ask the source."
+    );
+    describe_counter!(
+        FAULT_ACTED,
+        Unit::Count,
+        "Requests that an injected fault acted on."
     );
     describe_counter!(
         "shop_orders_total",

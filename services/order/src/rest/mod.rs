@@ -12,14 +12,14 @@ use tokio_util::sync::DropGuard;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{checkout::Checkout, store::OrderStore};
+use crate::{checkout::Checkout, store::Guarded};
 
 /// What the handlers share.
 pub struct Shared {
     /// Places orders.
     pub checkout: Checkout,
     /// Keeps them.
-    pub store: Arc<dyn OrderStore>,
+    pub store: Guarded,
     /// Tells, by being dropped, that no request is left.
     pub _serving: DropGuard,
 }

@@ -22,7 +22,7 @@ use crate::{
     checkout,
     domain::{Line, Order, Status},
     error::OrderError,
-    store::Filter,
+    store::{Filter, OrderStore as _},
 };
 
 /// The longest `Idempotency-Key`, in characters.
@@ -113,6 +113,7 @@ fn read_order(headers: &HeaderMap, items: Option<&Value>) -> Result<Vec<Line>, O
 )]
 pub async fn list(
     State(shared): State<Arc<Shared>>,
+    ctx: Ctx,
     User(principal): User,
     page: PageQuery,
     params: Params,
@@ -123,7 +124,7 @@ pub async fn list(
         Some(principal.user_id)
     };
     let status = params.get("status").map(status_filter).transpose()?;
-    render(&shared, &page, Filter { owner, status }).await
+    render(&shared, &ctx, &page, Filter { owner, status }).await
 }
 
 fn user_filter(text: &str) -> ApiResult<i64> {
@@ -157,11 +158,12 @@ fn bad_filter(field: &str, message: &str) -> ApiError {
 )]
 pub async fn detail(
     State(shared): State<Arc<Shared>>,
+    ctx: Ctx,
     User(principal): User,
     Path(id): Path<String>,
 ) -> ApiResult<Json<OrderView>> {
     let id: i64 = id.parse().map_err(|_| OrderError::NotFound)?;
-    let found = shared.store.find(id).await?;
+    let found = shared.store.of(&ctx).find(id).await?;
     let visible = |order: &Order| principal.roles.staff || order.user_id == principal.user_id;
     let order = found.filter(visible).ok_or(OrderError::NotFound)?;
     Ok(Json(order.into()))
@@ -188,6 +190,7 @@ pub async fn detail(
 )]
 pub async fn of_user(
     State(shared): State<Arc<Shared>>,
+    ctx: Ctx,
     User(principal): User,
     Path(user_id): Path<String>,
     page: PageQuery,
@@ -196,20 +199,19 @@ pub async fn of_user(
     if user_id != principal.user_id && !principal.roles.staff {
         return Err(ApiError::forbidden());
     }
-    render(&shared, &page, Filter::of(user_id)).await
+    render(&shared, &ctx, &page, Filter::of(user_id)).await
 }
 
 async fn render(
     shared: &Shared,
+    ctx: &Ctx,
     page: &PageQuery,
     filter: Filter,
 ) -> ApiResult<Json<Page<ListedOrder>>> {
-    let count = shared.store.count(filter).await?;
+    let store = shared.store.of(ctx);
+    let count = store.count(filter).await?;
     let window = page.window(count)?;
-    let orders = shared
-        .store
-        .list(filter, window.offset, window.limit)
-        .await?;
+    let orders = store.list(filter, window.offset, window.limit).await?;
     Ok(Json(page.render(
         count,
         window,

@@ -1,9 +1,11 @@
 //! Where orders are kept: the seam, behind which stands all SQL.
 
+pub mod guarded;
 mod sql;
 
 use async_trait::async_trait;
 
+pub use guarded::Guarded;
 pub use sql::{MIGRATIONS, SqlStore};
 
 use crate::{

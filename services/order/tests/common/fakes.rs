@@ -38,6 +38,9 @@ pub struct Seen {
     pub request_id: String,
     pub timeout: Option<String>,
     pub previous_attempts: Option<String>,
+    pub caller: Option<String>,
+    pub attempt: Option<String>,
+    pub user: Option<String>,
 }
 
 /// What arrived, and the faults to come, by method.
@@ -87,6 +90,9 @@ impl Calls {
             request_id: text("x-request-id").unwrap_or_default(),
             timeout: text("grpc-timeout"),
             previous_attempts: text("grpc-previous-rpc-attempts"),
+            caller: text("x-caller"),
+            attempt: text("x-attempt"),
+            user: text("x-user-id"),
         });
         let fault = self
             .faults

@@ -35,6 +35,8 @@ pub struct Wish {
     pub metrics: bool,
     /// Another policy than `fast`, for both links.
     pub policy: Option<Value>,
+    /// A second replica of the product service.
+    pub second: bool,
 }
 
 /// The service under test, and what surrounds it.
@@ -42,9 +44,12 @@ pub struct Shop {
     pub base: String,
     pub users: Arc<FakeUsers>,
     pub products: Arc<FakeProducts>,
+    /// The second replica, where one is wished for.
+    pub second: Arc<FakeProducts>,
     pub keys: KeyServer,
     user_server: Option<GrpcServer>,
     product_server: Option<GrpcServer>,
+    second_server: Option<GrpcServer>,
     running: Option<kit::Running>,
     config: Config,
     dir: TempDir,
@@ -62,20 +67,31 @@ impl Shop {
         let (users, products) = (FakeUsers::new(), FakeProducts::new());
         let mut user_server = GrpcServer::reserve();
         let mut product_server = GrpcServer::reserve();
+        let second = FakeProducts::new();
+        let second_server = wish.second.then(|| {
+            let mut server = GrpcServer::reserve();
+            serve_products(&mut server, &second);
+            server
+        });
         if !wish.alone {
             serve_users(&mut user_server, &users);
             serve_products(&mut product_server, &products);
         }
         let keys = KeyServer::start().await;
-        let config = config(&dir, &wish, &keys, &user_server, &product_server);
+        let mut config = config(&dir, &wish, &keys, &user_server, &product_server);
+        if let Some(server) = &second_server {
+            config.product_grpc_url = format!("{},{}", config.product_grpc_url, server.url());
+        }
         let running = App::start(config.clone()).await.unwrap();
         let shop = Self {
             base: format!("http://{}", running.http),
             users,
             products,
+            second,
             keys,
             user_server: Some(user_server),
             product_server: Some(product_server),
+            second_server,
             running: Some(running),
             config,
             dir,

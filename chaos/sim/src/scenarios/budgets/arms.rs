@@ -91,6 +91,7 @@ impl Arm {
                 multiplier: 1.0,
                 cap: Duration::ZERO,
                 jitter: Jitter::None,
+                obey_pushback: true,
             }),
             budget: self.budget(),
             ..preset::none()
