@@ -38,7 +38,6 @@ use frames::Frames;
 use seen::SeenBy;
 use story::{Attempt, Call, Ended, Place, Story};
 pub use story::{Counted, Health, TrialSpec};
-use story::{Deed, Did};
 use window::Windows;
 
 /// How long a finished request waits for its events.
