@@ -298,7 +298,7 @@ async fn what_an_earlier_run_left_is_cleared_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let (shop, target) = fake::start(Wrong::default()).await;
     shop.down.store(true, Ordering::Relaxed);
-    let left = fake::Held {
+    let left = fake::layer::Held {
         share: 1.0,
         matched: 0,
         acted: 0,
@@ -346,7 +346,7 @@ async fn what_can_not_be_done_here_is_told_before_anything_runs() {
     assert!(error.to_string().contains("order-service.2"), "{error}");
 
     let error = refused("", |target| {
-        target.entry = "http://192.0.2.1/".parse().unwrap()
+        target.entry = "http://192.0.2.1/".parse().unwrap();
     })
     .await;
     assert!(error.to_string().contains("--i-may-break-this"), "{error}");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
 use super::effects;
-use super::known::{self, LINKS, PARTS, TOXICS};
+use super::known::{self, LINKS, PROCESSES, TOXICS};
 use super::read::{At, Table};
 use super::{Action, ProcessAction, Toxic};
 use crate::checks;
@@ -96,10 +96,10 @@ pub(super) fn read(
 }
 
 fn part_known(c: &mut Collector<'_>, part: At<String>) -> Option<At<String>> {
-    if PARTS.contains(&known::base(&part.value)) {
+    if PROCESSES.contains(&known::base(&part.value)) {
         return Some(part);
     }
-    c.unknown(part.span, "part", &part.value, PARTS);
+    c.unknown(part.span, "part", &part.value, PROCESSES);
     None
 }
 

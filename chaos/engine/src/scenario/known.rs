@@ -42,12 +42,21 @@ pub fn is_server(slot: &str) -> bool {
     slot.ends_with(".server")
 }
 
-/// The parts that are processes and can have replicas.
+/// The parts that can have replicas.
 pub const PARTS: [&str; 4] = [
     "gateway",
     "user-service",
     "product-service",
     "order-service",
+];
+
+/// The parts that are processes and can be killed, paused and restarted.
+pub const PROCESSES: [&str; 5] = [
+    "gateway",
+    "user-service",
+    "product-service",
+    "order-service",
+    "toxiproxy",
 ];
 
 /// The most replicas of a part.

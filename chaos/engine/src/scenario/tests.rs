@@ -1,4 +1,5 @@
 mod format;
+mod mistakes;
 mod preconditions;
 mod schema;
 

@@ -6,6 +6,10 @@
 )]
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+mod hands;
+pub mod layer;
+mod proxy;
+
 use std::collections::{BTreeMap, HashMap};
 use std::future::IntoFuture as _;
 use std::sync::Arc;
@@ -17,9 +21,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router, body::Body};
 use chaos_engine::Target;
-use chaos_engine::target::{ProcessResult, Processes};
+use hands::Hands;
+pub use layer::Layer;
+use layer::faults;
 use loadtest::clock::now_ns;
 use parking_lot::Mutex;
+use proxy::proxy;
 use resilience::{
     Call, CallError, Classify, Deadline, Event, FailureKind, Observer, PolicySpec, Slot, SlotName,
 };
@@ -78,37 +85,6 @@ pub struct Shop {
     stock: Mutex<HashMap<i64, i64>>,
     /// Trials, told by their products, and the orders of the one under way.
     trial: Mutex<(u32, u32)>,
-}
-
-/// The fault layer of one service: fails the share that a fault says.
-#[derive(Default)]
-pub struct Layer {
-    pub faults: Mutex<BTreeMap<String, Held>>,
-    /// What was posted, in order.
-    pub posted: Mutex<Vec<Value>>,
-    pub renewed: AtomicU32,
-}
-
-/// A fault in force.
-pub struct Held {
-    pub share: f64,
-    pub matched: u64,
-    pub acted: u64,
-}
-
-impl Layer {
-    /// Whether a request fails. Which ones is the fault layer's own affair; here it is
-    /// every so-manieth.
-    fn fails(&self) -> bool {
-        let mut faults = self.faults.lock();
-        faults.values_mut().fold(false, |fails, fault| {
-            fault.matched += 1;
-            let due = (fault.matched as f64 * fault.share) as u64;
-            let acts = due > fault.acted;
-            fault.acted += u64::from(acts);
-            fails || acts
-        })
-    }
 }
 
 impl Shop {
@@ -386,92 +362,6 @@ async fn put_aside(
     Json(spec)
 }
 
-/// The faults of one replica's fault layer.
-fn faults(replica: usize) -> Router<Shared> {
-    let add = async move |State(shop): State<Shared>, Json(body): Json<Value>| {
-        let layer = &shop.layers[replica];
-        let held = Held {
-            share: body["action"]["fail"]["share"].as_f64().unwrap(),
-            matched: 0,
-            acted: 0,
-        };
-        let id = body["id"].as_str().unwrap().to_owned();
-        layer.posted.lock().push(body.clone());
-        layer.faults.lock().insert(id, held);
-        (StatusCode::CREATED, Json(body))
-    };
-    let renew = async move |State(shop): State<Shared>, Path(id): Path<String>| {
-        let layer = &shop.layers[replica];
-        layer.renewed.fetch_add(1, Ordering::Relaxed);
-        match layer.faults.lock().contains_key(&id) {
-            true => StatusCode::OK,
-            false => StatusCode::NOT_FOUND,
-        }
-    };
-    let remove = async move |State(shop): State<Shared>, Path(id): Path<String>| {
-        let removed = shop.layers[replica].faults.lock().remove(&id);
-        let state = |f: Held| Json(json!({"id": id, "matched": f.matched, "acted": f.acted}));
-        removed.map(state).ok_or(StatusCode::NOT_FOUND)
-    };
-    let remove_all = async move |State(shop): State<Shared>| {
-        shop.layers[replica].faults.lock().clear();
-        Json(json!({"removed": []}))
-    };
-    Router::new()
-        .route("/lab/faults", post(add).delete(remove_all))
-        .route("/lab/faults/{id}", put(renew).delete(remove))
-}
-
-/// Stops and starts the order service.
-struct Hands(Shared);
-
-impl Hands {
-    fn did(&self, what: &str, part: &str) {
-        self.0.processes.lock().push(format!("{what} {part}"));
-    }
-}
-
-#[async_trait::async_trait]
-impl Processes for Hands {
-    fn parts(&self) -> Vec<String> {
-        let parts = ["user-service", "order-service"];
-        parts.map(str::to_owned).to_vec()
-    }
-
-    fn pids(&self) -> BTreeMap<String, u32> {
-        BTreeMap::new()
-    }
-
-    async fn kill(&self, part: &str) -> ProcessResult {
-        self.did("kill", part);
-        self.0.order_runs.send_replace(false);
-        Ok(())
-    }
-
-    async fn pause(&self, part: &str) -> ProcessResult {
-        self.did("pause", part);
-        self.0.paused.store(true, Ordering::Relaxed);
-        Ok(())
-    }
-
-    async fn resume(&self, part: &str) -> ProcessResult {
-        self.did("resume", part);
-        self.0.paused.store(false, Ordering::Relaxed);
-        Ok(())
-    }
-
-    async fn start(&self, part: &str) -> ProcessResult {
-        self.did("start", part);
-        self.0.order_runs.send_replace(true);
-        Ok(())
-    }
-
-    async fn restart(&self, part: &str) -> ProcessResult {
-        self.did("restart", part);
-        Ok(())
-    }
-}
-
 fn user(shop: &Shared) -> Router {
     control(shop)
         .merge(quiet_events())
@@ -607,49 +497,4 @@ fn stream(shop: &Shared, tells: bool) -> Response {
     });
     let lines = futures_util::stream::unfold(rx, |mut rx| async { Some((rx.recv().await?, rx)) });
     Body::from_stream(lines).into_response()
-}
-
-fn proxy(shop: &Shared) -> Router {
-    Router::new()
-        .route(
-            "/proxies",
-            get(|State(shop): State<Shared>| async move {
-                let up = !shop.down.load(Ordering::Relaxed);
-                Json(json!({"order-product": {"enabled": up, "toxics": []}}))
-            }),
-        )
-        .route(
-            "/proxies/order-product",
-            post(
-                |State(shop): State<Shared>, Json(ask): Json<Value>| async move {
-                    shop.down
-                        .store(!ask["enabled"].as_bool().unwrap(), Ordering::Relaxed);
-                    Json(json!({"name": "order-product"}))
-                },
-            ),
-        )
-        .route(
-            "/faultline/lease",
-            put(|State(shop): State<Shared>| async move {
-                shop.proxy_leases.fetch_add(1, Ordering::Relaxed);
-            })
-            .delete(|| async {}),
-        )
-        .route(
-            "/faultline/seed",
-            put(
-                |State(shop): State<Shared>, Json(ask): Json<Value>| async move {
-                    shop.proxy_seeds.lock().push(ask["seed"].as_u64().unwrap());
-                },
-            ),
-        )
-        .route(
-            "/reset",
-            post(|State(shop): State<Shared>| async move {
-                shop.down.store(false, Ordering::Relaxed);
-                shop.resets.fetch_add(1, Ordering::Relaxed);
-                StatusCode::NO_CONTENT
-            }),
-        )
-        .with_state(shop.clone())
 }

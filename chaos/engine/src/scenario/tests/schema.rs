@@ -172,7 +172,7 @@ fn names(at: &str) -> Vec<String> {
 #[test]
 fn the_schema_knows_the_names_that_the_reader_knows() {
     assert_eq!(names("/$defs/link/anyOf/0/enum"), known::LINKS);
-    assert_eq!(names("/$defs/part/anyOf/0/enum"), known::PARTS);
+    assert_eq!(names("/$defs/part/anyOf/0/enum"), known::PROCESSES);
     assert_eq!(names("/$defs/status/anyOf/0/enum"), known::GRPC_CODES);
     assert_eq!(names("/$defs/callers/items/enum"), known::CALLERS);
     let schema = schema();
