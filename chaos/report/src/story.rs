@@ -109,8 +109,13 @@ impl Teller<'_> {
         let place = ["link", "part"]
             .iter()
             .find_map(|k| fault.get(*k)?.as_str());
-        let place = place.map_or_else(|| "the shop".to_owned(), words::link);
-        let what = words::action(fault.get("action").unwrap_or(&Value::Null));
+        let action = fault.get("action").unwrap_or(&Value::Null);
+        let place = match place {
+            None => "the shop".to_owned(),
+            Some(part) if action.get("process").is_some() => part.to_owned(),
+            Some(link) => words::link(link),
+        };
+        let what = words::action(action);
         let planned = |key: &str| fault.get(key).and_then(Value::as_str).unwrap_or("?");
         let on: Vec<(f64, f64)> = self
             .result

@@ -85,6 +85,12 @@ pub(crate) fn action(action: &Value) -> String {
         return "was disturbed".to_owned();
     };
     match kind.as_str() {
+        "process" => action(spec),
+        "request" => format!(
+            "{}{}",
+            action(spec.get("action").unwrap_or(&Value::Null)),
+            narrowed(spec)
+        ),
         "toxic" => toxic(spec),
         "fail" => fail(spec),
         "delay" => format!("answered {} of requests {} late", share(spec), time(spec)),
@@ -105,6 +111,20 @@ pub(crate) fn action(action: &Value) -> String {
         ),
         other => format!("suffered `{other}`"),
     }
+}
+
+/// Which requests alone meet the fault: ` (GetProducts only)`.
+fn narrowed(spec: &Value) -> String {
+    let of = |key: &str| spec.get(key).and_then(Value::as_array).into_iter().flatten();
+    let only: Vec<String> = ["methods", "callers", "users"]
+        .into_iter()
+        .flat_map(of)
+        .map(|one| plain(Some(one)))
+        .collect();
+    if only.is_empty() {
+        return String::new();
+    }
+    format!(" ({} only)", list(&only))
 }
 
 fn toxic(spec: &Value) -> String {
@@ -223,6 +243,11 @@ mod tests {
         says(
             json!({"work": {"share": 1.0, "time": {"normal": ["800ms", "200ms"]}}}),
             "normal 800ms and 200ms",
+        );
+        says(json!({"process": "kill"}), "killed");
+        says(
+            json!({"request": {"action": {"hang": {"share": 1.0}}, "methods": ["GetProducts"]}}),
+            "no answer to 100 % of requests (GetProducts only)",
         );
         says(json!({"something_new": {}}), "something_new");
         says(json!(7), "disturbed");
