@@ -1,6 +1,6 @@
 //! The table of checks.
 
-use chaos_engine::checks::{CheckResult, Unit, Window};
+use chaos_engine::checks::{CheckResult, Claim, Predicate, Unit, Window};
 use chaos_engine::{RunResult, Scenario, Verdict};
 
 use crate::data::{ArmData, Data, Second};
@@ -38,13 +38,30 @@ pub(crate) struct Moment {
 pub(crate) fn rows(result: &RunResult, scenario: &Scenario, data: &Data) -> Vec<Row> {
     let window = |id: &str| {
         let check = scenario.checks.iter().find(|c| c.id == id)?;
-        Some(check.under(result.quick).predicate.window)
+        Some(looked_at(&check.under(result.quick).predicate))
     };
-    let row = |check: &CheckResult| row(check, &window(&check.id).unwrap_or(Window::Whole), data);
+    let stretches = &scenario.schedule(result.quick).windows;
+    let row = |check: &CheckResult| {
+        let window = window(&check.id).unwrap_or(Window::Whole);
+        let named = stretches.iter().find(|w| is_named(&window, &w.name));
+        let stretch = named.map(|w| (w.at.as_secs_f64(), (w.at + w.lasts).as_secs_f64()));
+        row(check, &window, stretch, data)
+    };
     result.checks.iter().map(row).collect()
 }
 
-fn row(check: &CheckResult, window: &Window, data: &Data) -> Row {
+/// The part of the run that a check is about: what its first metric says of itself, else its own.
+fn looked_at(predicate: &Predicate) -> Window {
+    let (Claim::Compare { left, .. } | Claim::Approx { left, .. }) = &predicate.claim;
+    let own = left.measured().into_iter().find_map(|m| m.window.clone());
+    own.unwrap_or_else(|| predicate.window.clone())
+}
+
+fn is_named(window: &Window, name: &str) -> bool {
+    matches!(window, Window::DuringFault(of) if of == name)
+}
+
+fn row(check: &CheckResult, window: &Window, stretch: Option<(f64, f64)>, data: &Data) -> Row {
     let unit = check.unit.unwrap_or(Unit::Ratio);
     let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| shown(unit, v));
     let interval = match (check.low, check.high) {
@@ -74,7 +91,7 @@ fn row(check: &CheckResult, window: &Window, data: &Data) -> Row {
         n: check.n.to_string(),
         window: when(check, window),
         evidence: check.evidence.clone(),
-        moment: moment(check, window, data),
+        moment: moment(check, window, stretch, data),
     }
 }
 
@@ -109,7 +126,12 @@ fn when(check: &CheckResult, window: &Window) -> String {
 
 /// Where the curves show what the check is about: the first second that speaks
 /// against it, else where its window begins.
-fn moment(check: &CheckResult, window: &Window, data: &Data) -> Option<Moment> {
+fn moment(
+    check: &CheckResult,
+    window: &Window,
+    stretch: Option<(f64, f64)>,
+    data: &Data,
+) -> Option<Moment> {
     let named = |arm: &&ArmData| {
         check.arm.as_ref() == Some(&arm.name)
             || first_named(&check.statement, data) == Some(&arm.name)
@@ -128,6 +150,7 @@ fn moment(check: &CheckResult, window: &Window, data: &Data) -> Option<Moment> {
         .max_by(f64::total_cmp)
         .unwrap_or(0.0);
     let (from, to) = match window {
+        _ if stretch.is_some() => stretch?,
         Window::Before => (0.0, first),
         Window::During | Window::DuringFault(_) => (first, last),
         Window::Recovering | Window::After => (last, data.time.to),

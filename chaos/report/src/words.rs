@@ -93,29 +93,27 @@ pub(crate) fn action(action: &Value) -> String {
         ),
         "toxic" => toxic(spec),
         "fail" => fail(spec),
-        "delay" => format!("answered {} of requests {} late", share(spec), time(spec)),
-        "work" => format!(
-            "worked {} longer on {} of requests",
-            time(spec),
-            share(spec)
-        ),
-        "hang" => format!("gave no answer to {} of requests", share(spec)),
+        "delay" => format!("answered {} {} late", share(spec), time(spec)),
+        "work" => format!("worked {} longer on {}", time(spec), share(spec)),
+        "hang" => format!("gave no answer to {}", share(spec)),
         "capacity" => format!(
             "could serve {} at a time, {} each",
             plain(spec.get("at_once")),
             plain(spec.get("service_time"))
         ),
-        "lose_reply" => format!(
-            "did the work of {} of requests and lost the reply",
-            share(spec)
-        ),
+        "lose_reply" => format!("did the work of {} and lost the reply", share(spec)),
         other => format!("suffered `{other}`"),
     }
 }
 
 /// Which requests alone meet the fault: ` (GetProducts only)`.
 fn narrowed(spec: &Value) -> String {
-    let of = |key: &str| spec.get(key).and_then(Value::as_array).into_iter().flatten();
+    let of = |key: &str| {
+        spec.get(key)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
     let only: Vec<String> = ["methods", "callers", "users"]
         .into_iter()
         .flat_map(of)
@@ -158,14 +156,14 @@ fn fail(spec: &Value) -> String {
             format!("failed the first {first} attempts with {status}")
         }
         Some(first) => format!("failed the first {first} attempts of each call with {status}"),
-        None => format!("failed {} of requests with {status}", share(spec)),
+        None => format!("failed {} with {status}", share(spec)),
     }
 }
 
 fn share(spec: &Value) -> String {
     match spec.get("share").and_then(Value::as_f64) {
-        Some(x) if x < 1.0 => format!("{} %", short(x * 100.0, 2)),
-        _ => "all".to_owned(),
+        Some(x) if x < 1.0 => format!("{} % of requests", short(x * 100.0, 2)),
+        _ => "all requests".to_owned(),
     }
 }
 
@@ -247,7 +245,7 @@ mod tests {
         says(json!({"process": "kill"}), "killed");
         says(
             json!({"request": {"action": {"hang": {"share": 1.0}}, "methods": ["GetProducts"]}}),
-            "no answer to 100 % of requests (GetProducts only)",
+            "no answer to all requests (GetProducts only)",
         );
         says(json!({"something_new": {}}), "something_new");
         says(json!(7), "disturbed");
