@@ -5,6 +5,11 @@ use serde_json::Value;
 use crate::harness::{Lab, text};
 
 fn scenario(part: &str, action: &str, checks: &str) -> String {
+    // A restart is over when the part is healthy again.
+    let lasts = match action {
+        "restart" => "",
+        _ => "for = \"3s\"",
+    };
     format!(
         r#"
 schema_version = 1
@@ -23,7 +28,7 @@ rate = 20
 [[timeline]]
 name = "gone"
 at = "3s"
-for = "3s"
+{lasts}
 part = "{part}"
 action = "{action}"
 
