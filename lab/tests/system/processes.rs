@@ -104,6 +104,7 @@ fn a_restarted_fault_proxy_and_a_paused_gateway_come_back() {
     for (part, action) in [("toxiproxy", "restart"), ("gateway", "pause")] {
         let (status, said, _, log) = run(&lab, &scenario(part, action, &checks));
         assert_eq!(status, Some(0), "{part} {action}: {said}");
-        assert_eq!(lines(&log, "clear").len(), 1);
+        // A trial that the machine has spoilt is run again.
+        assert!(!lines(&log, "clear").is_empty());
     }
 }
