@@ -86,7 +86,7 @@ const SAME: f64 = 0.98;
 fn compare(first: &Path, second: &Path) -> Result<Exit> {
     let hits = compare_hits(first, second).context("the decisions of both runs")?;
     println!("\n{}", table(&hits));
-    Ok(verdict(&hits.requests_in_both))
+    Ok(verdict(&hits))
 }
 
 fn table(hits: &FaultHits) -> String {
@@ -115,21 +115,18 @@ fn table(hits: &FaultHits) -> String {
 
 /// Faults of connections and processes decide nothing request by request: they repeat by the
 /// time line, and a run with such faults alone has nothing to compare.
-fn verdict(hits: &Hits) -> Exit {
-    match hits.share() {
-        None => {
-            println!("no fault decided on a request: there is nothing to compare");
-            Exit::Inconclusive
-        }
-        Some(share) if share >= SAME => {
-            println!("the same requests were hit");
-            Exit::Held
-        }
-        Some(_) => {
-            println!("the faults met other requests");
-            Exit::Failed
-        }
+fn verdict(hits: &FaultHits) -> Exit {
+    if hits.all.share().is_none() {
+        println!("no fault decided on a request: there is nothing to compare");
+        return Exit::Inconclusive;
     }
+    // Without one request that both made, they were other requests altogether.
+    if hits.requests_in_both.share().is_some_and(|s| s >= SAME) {
+        println!("the same requests were hit");
+        return Exit::Held;
+    }
+    println!("the faults met other requests");
+    Exit::Failed
 }
 
 #[cfg(test)]
@@ -144,12 +141,26 @@ mod tests {
         }
     }
 
+    fn judged(all: Hits, requests_in_both: Hits) -> Exit {
+        verdict(&FaultHits {
+            all,
+            requests_in_both,
+            ..FaultHits::default()
+        })
+    }
+
     #[test]
     fn an_edge_is_no_difference_and_a_fault_that_hits_others_is() {
-        assert_eq!(verdict(&hits(1_000, 0, 0)), Exit::Held);
-        assert_eq!(verdict(&hits(1_000, 3, 2)), Exit::Held);
-        assert_eq!(verdict(&hits(500, 250, 250)), Exit::Failed);
-        assert_eq!(verdict(&hits(0, 0, 0)), Exit::Inconclusive);
+        let none = hits(0, 0, 0);
+        for (hits, exit) in [
+            (hits(1_000, 0, 0), Exit::Held),
+            (hits(1_000, 3, 2), Exit::Held),
+            (hits(500, 250, 250), Exit::Failed),
+            (none, Exit::Inconclusive),
+        ] {
+            assert_eq!(judged(hits, hits), exit, "{hits:?}");
+        }
+        assert_eq!(judged(hits(0, 70, 70), none), Exit::Failed);
     }
 
     #[test]

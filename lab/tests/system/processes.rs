@@ -5,6 +5,11 @@ use serde_json::Value;
 use crate::harness::{Lab, text};
 
 fn scenario(part: &str, action: &str, checks: &str) -> String {
+    // A restart is over when the part is healthy again.
+    let lasts = match action {
+        "restart" => "",
+        _ => "for = \"3s\"",
+    };
     format!(
         r#"
 schema_version = 1
@@ -23,7 +28,7 @@ rate = 20
 [[timeline]]
 name = "gone"
 at = "3s"
-for = "3s"
+{lasts}
 part = "{part}"
 action = "{action}"
 
@@ -99,6 +104,7 @@ fn a_restarted_fault_proxy_and_a_paused_gateway_come_back() {
     for (part, action) in [("toxiproxy", "restart"), ("gateway", "pause")] {
         let (status, said, _, log) = run(&lab, &scenario(part, action, &checks));
         assert_eq!(status, Some(0), "{part} {action}: {said}");
-        assert_eq!(lines(&log, "clear").len(), 1);
+        // A trial that the machine has spoilt is run again.
+        assert!(!lines(&log, "clear").is_empty());
     }
 }
