@@ -369,10 +369,10 @@ mod tests {
         let mut failed = check(Some(1.0), Some(0.0));
         failed.statement = "unsuccessful(fast-2) == 0".to_owned();
         failed.verdict = Verdict::Fail;
-        let m = moment(&failed, &Window::Whole, &two_arms()).unwrap();
+        let m = moment(&failed, &Window::Whole, None, &two_arms()).unwrap();
         assert_eq!((m.arm.as_str(), m.at, m.violation), ("fast-2", 4.0, true));
         failed.verdict = Verdict::Pass;
-        let m = moment(&failed, &Window::Whole, &two_arms()).unwrap();
+        let m = moment(&failed, &Window::Whole, None, &two_arms()).unwrap();
         assert!(!m.violation);
     }
 
@@ -383,7 +383,7 @@ mod tests {
             links: vec![],
             arms: vec![],
         };
-        let row = row(&check(Some(0.04), Some(0.05)), &Window::During, &data);
+        let row = row(&check(Some(0.04), Some(0.05)), &Window::During, None, &data);
         assert_eq!(row.notes, ["this run only", "2 repeats more would decide"]);
         assert_eq!(
             (row.observed.as_str(), row.window.as_str()),

@@ -71,8 +71,8 @@ pub(crate) fn list(items: &[String]) -> String {
 }
 
 /// What a fault does, from the time line of `result.json`: `went down`, ….
-pub(crate) fn action(action: &Value) -> String {
-    if let Some(word) = action.as_str() {
+pub(crate) fn action(what: &Value) -> String {
+    if let Some(word) = what.as_str() {
         return match word {
             "down" => "was taken down: connections refused, open ones closed".to_owned(),
             "kill" => "was killed (SIGKILL)".to_owned(),
@@ -81,7 +81,7 @@ pub(crate) fn action(action: &Value) -> String {
             other => format!("suffered `{other}`"),
         };
     }
-    let Some((kind, spec)) = action.as_object().and_then(|o| o.iter().next()) else {
+    let Some((kind, spec)) = what.as_object().and_then(|o| o.iter().next()) else {
         return "was disturbed".to_owned();
     };
     match kind.as_str() {
