@@ -104,12 +104,13 @@ pub fn carry<F: Future>(work: F) -> impl Future<Output = F::Output> {
     }
 }
 
-/// Says which attempt of the current request `work` is, where a service repeats a database
-/// operation of its own accord.
+/// Says which attempt `work` is, where a service repeats a database operation of its own accord.
+/// They count on from the attempt of the request itself, so that neither kind of repeat meets the
+/// fate of the first.
 pub fn attempt<F: Future>(number: u32, work: F) -> impl Future<Output = F::Output> {
     let current = CURRENT.try_with(|seen| {
         Arc::new(Seen {
-            attempt: number,
+            attempt: seen.attempt.saturating_add(number).saturating_sub(1),
             ..Seen::clone(seen)
         })
     });
