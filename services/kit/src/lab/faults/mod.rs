@@ -3,7 +3,7 @@
 //! A fault acts on one link: on requests that reach this service (`order-product` at the product
 //! service), or on its own way to its cache and database (`product-cache`, `product-database`).
 //! What becomes of a request is a pure function of the fault's seed and of request id, link, method
-//! and attempt ([`draw`]); only queues and `first N of all` know what happened before.
+//! and attempt (`draw`); only queues and `first N of all` know what happened before.
 //!
 //! None of it exists outside of lab mode; in lab mode, while no fault is held, it costs a request
 //! one atomic load. A fault holds a lease that its owner renews: when the owner dies, it goes.
