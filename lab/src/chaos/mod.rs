@@ -1,7 +1,6 @@
 //! `lab chaos`: list, check and run scenarios.
 
 mod catalogue;
-mod report;
 mod rerun;
 mod run;
 mod session;

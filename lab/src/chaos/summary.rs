@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use chaos_engine::{RunResult, Verdict};
 use tokio::time::Instant;
 
-use super::report;
 use crate::exit::Exit;
 use crate::text;
 
@@ -17,14 +16,15 @@ use crate::text;
 /// When the report can't be written.
 pub fn show(result: &RunResult, out: &Path) -> Result<()> {
     println!("{}\n", result.table().trim_end());
-    let report = report::write(out)?;
+    let report =
+        chaos_report::write(out).with_context(|| format!("the report of {}", out.display()))?;
     let named = [
-        ("result", Some(out.join("result.json"))),
-        ("junit", Some(out.join("junit.xml"))),
+        ("result", out.join("result.json")),
+        ("junit", out.join("junit.xml")),
         ("report", report),
     ];
     for (what, path) in named {
-        if let Some(path) = path.filter(|path| path.exists()) {
+        if path.exists() {
             println!("{what:<7} {}", path.display());
         }
     }
