@@ -195,6 +195,9 @@ pub struct RunArgs {
     /// Shorter phases and fewer repeats, from the file's [quick] table
     #[arg(long)]
     pub quick: bool,
+    /// Without what its checks are about, as [negative_control] says: held when they don't hold
+    #[arg(long)]
+    pub negative_control: bool,
     #[command(flatten)]
     pub ground: GroundArgs,
     /// Where to write [default: target/lab/runs/<time>-<scenario>]
@@ -236,12 +239,15 @@ pub struct SetPolicyArgs {
 /// `lab test`
 #[derive(Debug, Args)]
 pub struct TestArgs {
-    /// lint, unit, conformance, system, scenario [default: all]
+    /// lint, pages, unit, conformance, system, scenario [default: all]
     #[arg(value_name = "PART")]
     pub parts: Vec<String>,
     /// Count whatever was left out as a failure
     #[arg(long)]
     pub require_all: bool,
+    /// The long counts too: every scenario live, and the negative control of each
+    #[arg(long)]
+    pub night: bool,
 }
 
 /// `lab clean`

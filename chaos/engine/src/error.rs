@@ -24,6 +24,10 @@ pub enum EngineError {
         hint: String,
     },
 
+    /// `--negative-control` of a scenario that says nothing of one.
+    #[error("{0} has no [negative_control]: say in its file what its checks must not survive")]
+    NoNegativeControl(String),
+
     /// `--repeats 0`.
     #[error("a run needs at least one repeat")]
     NoRepeats,

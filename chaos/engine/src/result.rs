@@ -145,7 +145,9 @@ impl RunResult {
         if version != SCHEMA_VERSION {
             return Err(format!("version {version} of the run log is unknown"));
         }
-        let scenario = Scenario::parse(&run.header.source, &run.header.file)
+        let scenario = run
+            .header
+            .scenario()
             .map_err(|e| format!("the scenario in the log: {e}"))?;
         Ok(Fold {
             scenario: &scenario,

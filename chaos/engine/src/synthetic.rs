@@ -83,6 +83,7 @@ pub(crate) fn make(model: &Model) -> Made {
         source: model.source.clone(),
         seed: 7,
         quick: model.quick,
+        negative_control: false,
         repeats: model.repeats,
         arms: arms.clone(),
         environment: Environment {

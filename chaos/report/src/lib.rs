@@ -25,7 +25,7 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
-use chaos_engine::{EngineError, RunResult, Scenario};
+use chaos_engine::{EngineError, RunResult};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +71,7 @@ fn html(dir: &Path) -> Result<String, ReportError> {
     let log = dir.join("run.ndjson");
     let result = RunResult::from_dir(dir)?;
     let header = &result.run.header;
-    let scenario = Scenario::parse(&header.source, &header.file).map_err(EngineError::from)?;
+    let scenario = header.scenario().map_err(EngineError::from)?;
     let data = data::Data::of(&result, &scenario);
     let traces = traces::of(&result, dir)?;
     Ok(page::page(&page::Parts {

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use chaos_engine::Options;
 use chaos_engine::decisions::{FaultHits, Hits, compare_hits};
 use chaos_engine::runlog::{Entry, Header};
-use chaos_engine::{Options, Scenario};
 
 use super::session::{Session, require_writable};
 use super::summary;
@@ -28,7 +28,7 @@ pub async fn run(
     args: &RerunArgs,
 ) -> Result<Exit> {
     let header = header(&args.dir)?;
-    let scenario = Scenario::parse(&header.source, &header.file).with_context(|| {
+    let scenario = header.scenario().with_context(|| {
         format!(
             "the scenario in {} can't be read by this version",
             args.dir.display()
@@ -69,6 +69,7 @@ fn options(header: &Header, args: &RerunArgs, out: PathBuf) -> Options {
         repeats: Some(header.repeats),
         seed: Some(header.seed),
         quick: header.quick,
+        negative_control: header.negative_control,
         out,
         i_may_break_this: args.ground.i_may_break_this,
     }

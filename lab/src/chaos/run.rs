@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use chaos_engine::{Options, Scenario};
+use chaos_engine::{Options, RunResult, Scenario};
 use tokio::time::Instant;
 
 use super::catalogue;
@@ -46,7 +46,7 @@ pub async fn run(
             Ok(ended) => {
                 summary::show(&ended.result, &out)?;
                 summary.ended(&ended.result, began.elapsed(), &out);
-                worst = worst.worse(Exit::from_code(ended.result.exit_code().into()));
+                worst = worst.worse(outcome(scenario, &ended.result, args));
                 if ended.interrupted {
                     break;
                 }
@@ -62,6 +62,24 @@ pub async fn run(
         summary.print(worst);
     }
     Ok(worst)
+}
+
+/// What a run's verdict means: the checks of a negative control must not hold.
+fn outcome(scenario: &Scenario, result: &RunResult, args: &RunArgs) -> Exit {
+    let control = scenario.negative_control.as_ref();
+    let Some(control) = control.filter(|_| args.negative_control) else {
+        return Exit::from_code(result.exit_code().into());
+    };
+    let objections = control.objections(result);
+    if objections.is_empty() {
+        let fails = control.fails.join(", ");
+        println!("the negative control is as it must be: {fails} did not hold");
+        return Exit::Held;
+    }
+    for objection in objections {
+        println!("the negative control shows nothing: {objection}");
+    }
+    Exit::Failed
 }
 
 /// Reads every scenario before anything starts; `None` when one can't run, after saying why.
@@ -113,6 +131,7 @@ fn options(args: &RunArgs, out: PathBuf) -> Options {
         repeats: args.repeats,
         seed: args.seed,
         quick: args.quick,
+        negative_control: args.negative_control,
         out,
         i_may_break_this: args.ground.i_may_break_this,
     }

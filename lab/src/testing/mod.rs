@@ -25,6 +25,7 @@ struct Bench<'a> {
     global: &'a Global,
     root: &'a Path,
     require_all: bool,
+    night: bool,
 }
 
 struct Done {
@@ -48,6 +49,7 @@ pub async fn run(global: &Global, args: &TestArgs) -> Result<Exit> {
         global,
         root: &root,
         require_all: args.require_all,
+        night: args.night,
     };
     let mut interrupt = Interrupt::listen()?;
     let mut done = Vec::new();

@@ -1,5 +1,7 @@
 //! The steps of `lab test`.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, bail};
 use tokio::process::Command;
 
@@ -115,7 +117,7 @@ fn why_no_foreign_client() -> Option<&'static str> {
             "/usr/local/include/openssl/ssl.h",
         ]
         .iter()
-        .any(|header| std::path::Path::new(header).exists())
+        .any(|header| Path::new(header).exists())
         || std::process::Command::new("pkg-config")
             .args(["--exists", "openssl"])
             .status()
@@ -145,31 +147,63 @@ const LIVE: [&str; 6] = [
     "priority",
 ];
 
-/// They must hold, and their reports must open in a browser.
+/// They must hold, and their reports must open in a browser. At night all scenarios run, and
+/// each without what its checks are about, which then must not hold.
 async fn scenarios(bench: &Bench<'_>, tally: &mut Tally) -> Result<()> {
-    let dir = build_programs(bench).await?;
+    let programs = build_programs(bench).await?;
     let runs = target_dir(bench.root).join("lab-test-runs");
     // What an earlier test left; that there is nothing is no error.
     let _ = std::fs::remove_dir_all(&runs);
+    let names = if bench.night {
+        every_scenario(bench.root)?
+    } else {
+        LIVE.map(str::to_owned).to_vec()
+    };
     let mut reports = Vec::new();
-    for name in LIVE {
-        let out = runs.join(name);
-        let mut command = Command::new(shim::this_program()?);
-        command
-            .args(["chaos", "run", name, "--quick", "--bin-dir"])
-            .arg(&dir)
-            .arg("--out")
-            .arg(&out)
-            .current_dir(bench.root)
-            .process_group(0);
-        if let Some(data) = &bench.global.data {
-            command.arg("--data").arg(data);
-        }
-        let what = format!("lab chaos run {name} --quick");
-        check(&what, command, tally).await?;
+    for name in &names {
+        let out = runs.join("held").join(name);
+        let run = scenario(bench, &programs, (name, &out))?;
+        check(&format!("lab chaos run {name} --quick"), run, tally).await?;
         reports.push(out.join("report.html"));
     }
+    for name in names.iter().filter(|_| bench.night) {
+        let out = runs.join("control").join(name);
+        let mut run = scenario(bench, &programs, (name, &out))?;
+        run.arg("--negative-control");
+        let what = format!("lab chaos run {name} --quick --negative-control");
+        check(&what, run, tally).await?;
+    }
     pages::open(bench, &reports, &runs.join("pictures"), tally).await
+}
+
+/// A scenario's quick form, live.
+fn scenario(bench: &Bench<'_>, programs: &Path, (name, out): (&str, &Path)) -> Result<Command> {
+    let mut command = Command::new(shim::this_program()?);
+    command
+        .args(["chaos", "run", name, "--quick", "--bin-dir"])
+        .arg(programs)
+        .arg("--out")
+        .arg(out)
+        .current_dir(bench.root)
+        .process_group(0);
+    if let Some(data) = &bench.global.data {
+        command.arg("--data").arg(data);
+    }
+    Ok(command)
+}
+
+fn every_scenario(root: &Path) -> Result<Vec<String>> {
+    let dir = root.join("chaos/scenarios");
+    let files = std::fs::read_dir(&dir).with_context(|| dir.display().to_string())?;
+    let stem = |path: &Path| Some(path.file_stem()?.to_str()?.to_owned());
+    let mut names: Vec<_> = files
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+        .filter_map(|path| stem(&path))
+        .collect();
+    names.sort();
+    Ok(names)
 }
 
 async fn build_programs(bench: &Bench<'_>) -> Result<std::path::PathBuf> {

@@ -566,6 +566,7 @@ pub(super) fn header() -> Header {
         source: String::new(),
         seed: 1,
         quick: false,
+        negative_control: false,
         repeats: 1,
         arms: vec!["a".to_owned()],
         environment: Environment {

@@ -42,6 +42,8 @@ pub struct Options {
     pub seed: Option<u64>,
     /// Use the file's `[quick]`.
     pub quick: bool,
+    /// Use the file's `[negative_control]`: the run of a scenario whose checks must not hold.
+    pub negative_control: bool,
     /// Where the files are written; made if it isn't there.
     pub out: PathBuf,
     /// Whether a target that is not on this machine may be broken.
@@ -66,6 +68,12 @@ pub async fn run(
     cancel: CancellationToken,
 ) -> Result<RunResult, EngineError> {
     let began = Instant::now();
+    let changed = options.negative_control.then(|| {
+        let none = || EngineError::NoNegativeControl(scenario.name.clone());
+        scenario.without_protection().ok_or_else(none)
+    });
+    let changed = changed.transpose()?;
+    let scenario = changed.as_ref().unwrap_or(scenario);
     let plan = Plan::new(scenario, options)?;
     guard::allowed(target, &plan, options)?;
     let rig = Rig::new(target, &plan).await?;
@@ -134,6 +142,7 @@ fn header(scenario: &Scenario, target: &Target, plan: &Plan) -> Entry {
         source: scenario.source.clone(),
         seed: plan.seed,
         quick: plan.quick,
+        negative_control: plan.negative_control,
         repeats: plan.repeats,
         arms: plan.arms.iter().map(|a| a.name.clone()).collect(),
         environment: usage::environment(&target.kind, started_at),

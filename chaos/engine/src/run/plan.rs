@@ -17,6 +17,7 @@ pub(super) struct Plan {
     pub repeats: u32,
     pub seed: u64,
     pub quick: bool,
+    pub negative_control: bool,
     pub schedule: Schedule,
     /// How many replicas of which part are needed.
     pub replicas: BTreeMap<String, u32>,
@@ -52,6 +53,7 @@ impl Plan {
             repeats,
             seed,
             quick: options.quick,
+            negative_control: options.negative_control,
             schedule,
             replicas: scenario.replicas.clone(),
             orders,

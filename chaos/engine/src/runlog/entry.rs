@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Frame;
+use crate::diagnostics::Diagnostics;
+use crate::scenario::Scenario;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -185,12 +187,27 @@ pub struct Header {
     pub seed: u64,
     /// Whether `[quick]` was used.
     pub quick: bool,
+    /// Whether `[negative_control]` was used.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub negative_control: bool,
     /// How often each arm is run.
     pub repeats: u32,
     /// The arms that are run, in order.
     pub arms: Vec<String>,
     /// Where.
     pub environment: Environment,
+}
+
+impl Header {
+    /// The scenario that was run: the file's, or what its negative control makes of it.
+    ///
+    /// # Errors
+    /// Its problems, when this version can't read it.
+    pub fn scenario(&self) -> Result<Scenario, Diagnostics> {
+        let scenario = Scenario::parse(&self.source, &self.file)?;
+        let changed = self.negative_control.then(|| scenario.without_protection());
+        Ok(changed.flatten().unwrap_or(scenario))
+    }
 }
 
 /// The machine and the target.

@@ -37,6 +37,11 @@
 //! repeats = 1
 //! duration = "24s"
 //! timeline = { outage = { at = "6s", for = "8s" } }
+//!
+//! [negative_control]                 # what --negative-control changes
+//! because = "without a breaker nothing opens"
+//! arms = { fast = { order-product = "none" } }    # or omit = ["outage"]
+//! fails = ["breaker-opens"]
 //! ```
 //!
 //! Times are seconds from the start of load. Unknown keys and names are errors
@@ -51,6 +56,7 @@ mod fault;
 pub mod known;
 mod line;
 mod load;
+mod negative;
 mod parse;
 mod quick;
 pub(crate) mod read;
@@ -66,6 +72,7 @@ pub use by_hand::by_hand;
 pub use fault::{Action, Again, Condition, Fault, Level, ProcessAction, Toxic, Window};
 pub use load::Fixtures;
 pub use loadtest::Stream;
+pub use negative::NegativeControl;
 pub use request::{Capacity, Dist, Effect, Fail, Of, RequestFault, Share, Status, Timed};
 
 use crate::checks::Check;
@@ -97,6 +104,8 @@ pub struct Scenario {
     pub arms: Vec<Arm>,
     /// The checks, in the order of the file.
     pub checks: Vec<Check>,
+    /// What its checks must not survive, when the file says so.
+    pub negative_control: Option<NegativeControl>,
     /// What looks odd but can run.
     pub warnings: Vec<Diagnostic>,
     /// The file's text: the run log carries it, so that a report needs no file.

@@ -10,7 +10,7 @@ use super::actions::Place;
 use super::known::{LINKS, MAX_REPLICAS, PARTS};
 use super::line::{self, Spans, fits};
 use super::read::{At, Table, number};
-use super::{Fixtures, Scenario, Schedule, arms, load, quick};
+use super::{Fixtures, Scenario, Schedule, arms, load, negative, quick};
 use crate::checks::{self, Check};
 use crate::diagnostics::{Collector, Diagnostics, Severity};
 
@@ -85,6 +85,15 @@ fn read(c: &mut Collector<'_>, document: &Spanned<DeTable<'_>>) -> Option<Scenar
         streams,
     };
     let checks = read_checks(c, &mut root, &names);
+    let negative_control = root.table(c, "negative_control").and_then(|t| {
+        let faults = line.names.iter().chain(&line.met);
+        let known = negative::Known {
+            arms: &arms,
+            faults: faults.map(|(name, _)| name.as_str()).collect(),
+            checks: &checks,
+        };
+        negative::read(c, t, &known)
+    });
     let spans = Spans {
         faults: line.faults.iter().map(|f| f.span.clone()).collect(),
         windows: line.windows.iter().map(|w| w.span.clone()).collect(),
@@ -119,6 +128,7 @@ fn read(c: &mut Collector<'_>, document: &Spanned<DeTable<'_>>) -> Option<Scenar
         quick,
         arms,
         checks,
+        negative_control,
         warnings: Vec::new(),
         source: String::new(),
         file: String::new(),

@@ -1,5 +1,6 @@
 mod format;
 mod mistakes;
+mod negative;
 mod preconditions;
 mod schema;
 
