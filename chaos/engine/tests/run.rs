@@ -158,6 +158,20 @@ async fn checks_fail_when_the_breaker_is_off_and_orders_are_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_gets_too_bad_is_broken_off_and_leaves_nothing_injected() {
+    let guard = "[abort_when]\nserved_below = 0.99\nfor = \"1s\"\n";
+    let r = ran(&format!("{SCENARIO}\n{guard}"), Wrong::default()).await;
+    assert_eq!(r.result.exit_code(), 2, "{}", r.result.table());
+    let reason = &r.result.reasons[0];
+    assert!(
+        reason.contains("aborted: ") && reason.contains("in a row"),
+        "{reason}"
+    );
+    assert_eq!(r.result.run.trials.len(), 1, "it is not tried again");
+    assert!(!r.shop.down.load(Ordering::Relaxed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_that_does_not_act_is_inconclusive() {
     let r = ran(
         SCENARIO,

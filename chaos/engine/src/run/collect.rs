@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::abort::Guard;
 use super::load;
 use super::trial::Trial;
 use crate::control::Told;
@@ -38,6 +39,9 @@ pub(super) struct Collector<'a> {
     reducer: Reducer,
     pub(super) ledger: Ledger,
     pub(super) void: Option<String>,
+    /// Why the whole run must end.
+    pub(super) aborted: Option<String>,
+    guard: Guard,
     /// Requests that met a rate limit.
     rate_limited: u64,
     /// A fault that has let go by itself.
@@ -63,6 +67,8 @@ impl<'a> Collector<'a> {
             reducer,
             ledger: Ledger::default(),
             void: None,
+            aborted: None,
+            guard: Guard::new(trial.plan.abort_when),
             rate_limited: 0,
             expired: None,
             lost,
@@ -90,7 +96,22 @@ impl<'a> Collector<'a> {
     fn write(&mut self, entries: Vec<Entry>) -> Result<(), EngineError> {
         let counted = self.reducer.counted();
         self.trial.files.requests(&self.start, &counted)?;
+        self.judge(&entries);
         self.trial.append_all(entries)
+    }
+
+    /// Breaks the run off when it has become as bad as the scenario bears.
+    fn judge(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            if let Entry::Frame(frame) = entry
+                && self.aborted.is_none()
+            {
+                self.aborted = self.guard.note(frame);
+            }
+        }
+        if self.aborted.is_some() {
+            self.stop.cancel();
+        }
     }
 
     async fn under_load(&mut self, from: &mut Sources<'_>) -> Result<(), EngineError> {

@@ -1,5 +1,6 @@
 //! A run: every arm, repeat by repeat, on one target.
 
+mod abort;
 mod clean;
 mod collect;
 mod files;
@@ -167,6 +168,7 @@ impl Runner<'_> {
                 match self.repeat(arm, repeat, &mut trial, (done, of)).await? {
                     Outcome::Counted => done += 1,
                     Outcome::Cancelled => return Ok(Some("cancelled".to_owned())),
+                    Outcome::Aborted(why) => return Ok(Some(format!("aborted: {why}"))),
                     // The result says so from the log; nothing later can
                     // make the scenario conclusive.
                     Outcome::Void(_) => return Ok(None),
@@ -215,6 +217,7 @@ impl Runner<'_> {
         let (void, preconditions) = match &outcome {
             Outcome::Counted => (None, Vec::new()),
             Outcome::Cancelled => (Some("cancelled".to_owned()), Vec::new()),
+            Outcome::Aborted(why) => (Some(format!("aborted: {why}")), Vec::new()),
             Outcome::Void(void) => (Some(void.why.clone()), void.preconditions.clone()),
         };
         self.files.log(&Entry::TrialEnd {

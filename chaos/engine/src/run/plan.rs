@@ -6,7 +6,7 @@ use crate::checks::Check;
 use crate::diagnostics::closest;
 use crate::error::EngineError;
 use crate::progress::Update;
-use crate::scenario::{Action, Arm, Effect, Level, RequestFault, Scenario, Schedule};
+use crate::scenario::{AbortWhen, Action, Arm, Effect, Level, RequestFault, Scenario, Schedule};
 
 use super::Options;
 
@@ -19,6 +19,7 @@ pub(super) struct Plan {
     pub quick: bool,
     pub negative_control: bool,
     pub schedule: Schedule,
+    pub abort_when: Option<AbortWhen>,
     /// How many replicas of which part are needed.
     pub replicas: BTreeMap<String, u32>,
     /// Whether any operation of the load orders something.
@@ -55,6 +56,7 @@ impl Plan {
             quick: options.quick,
             negative_control: options.negative_control,
             schedule,
+            abort_when: scenario.abort_when,
             replicas: scenario.replicas.clone(),
             orders,
             preconditions,

@@ -46,6 +46,8 @@ pub(super) enum Outcome {
     Counted,
     Void(Void),
     Cancelled,
+    /// By the scenario's `[abort_when]`, for this reason.
+    Aborted(String),
 }
 
 /// Why a trial doesn't count.
@@ -80,6 +82,7 @@ struct Loaded {
     stats: RunStats,
     ledger: Ledger,
     void: Option<String>,
+    aborted: Option<String>,
 }
 
 impl<'a> Trial<'a> {
@@ -116,6 +119,9 @@ impl Trial<'_> {
         let loaded = loaded?;
         if self.cancel.is_cancelled() {
             return Ok(Outcome::Cancelled);
+        }
+        if let Some(why) = loaded.aborted {
+            return Ok(Outcome::Aborted(why));
         }
         if let Some(void) = self.void(&loaded) {
             return Ok(Outcome::Void(void));
@@ -277,6 +283,7 @@ impl Trial<'_> {
             stats,
             ledger: collector.ledger,
             void: collector.void,
+            aborted: collector.aborted,
         })
     }
 

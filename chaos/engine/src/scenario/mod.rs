@@ -48,6 +48,7 @@
 //! with line, column and a suggestion; an injection at or after the end of the
 //! load is a warning, since it never happens, and the run ends inconclusive.
 
+mod abort;
 mod actions;
 mod arms;
 mod by_hand;
@@ -67,6 +68,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+pub use abort::AbortWhen;
 pub(crate) use arms::names as arm_names;
 pub use by_hand::by_hand;
 pub use fault::{Action, Again, Condition, Fault, Level, ProcessAction, Toxic, Window};
@@ -104,6 +106,8 @@ pub struct Scenario {
     pub arms: Vec<Arm>,
     /// The checks, in the order of the file.
     pub checks: Vec<Check>,
+    /// When a run is broken off, when the file says so.
+    pub abort_when: Option<AbortWhen>,
     /// What its checks must not survive, when the file says so.
     pub negative_control: Option<NegativeControl>,
     /// What looks odd but can run.

@@ -1,9 +1,10 @@
 //! `[negative_control]`: the scenario without what its checks are about. A check that still
 //! holds then has shown nothing (a negative control, as experimenters call it).
 
+use std::collections::BTreeSet;
+
 use super::read::{At, Table};
 use super::{Arm, Scenario, Schedule, arms};
-use crate::checks::Check;
 use crate::diagnostics::Collector;
 use crate::result::RunResult;
 use crate::verdict::Verdict;
@@ -80,7 +81,7 @@ pub(super) struct Known<'a> {
     pub arms: &'a [Arm],
     /// Faults and conditions.
     pub faults: Vec<&'a str>,
-    pub checks: &'a [Check],
+    pub checks: &'a BTreeSet<String>,
 }
 
 pub(super) fn read(
@@ -111,7 +112,7 @@ pub(super) fn read(
     }
     let faults = known.faults.iter().copied();
     let omit = names(c, omit, "fault", faults);
-    let checks = known.checks.iter().map(|check| check.id.as_str());
+    let checks = known.checks.iter().map(String::as_str);
     let fails = names(c, fails, "check", checks);
     Some(NegativeControl {
         because: because?.value,

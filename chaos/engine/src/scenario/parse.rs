@@ -1,6 +1,6 @@
 //! Reading a scenario file from text, all problems at once.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use toml::Spanned;
@@ -10,7 +10,7 @@ use super::actions::Place;
 use super::known::{LINKS, MAX_REPLICAS, PARTS};
 use super::line::{self, Spans, fits};
 use super::read::{At, Table, number};
-use super::{Fixtures, Scenario, Schedule, arms, load, negative, quick};
+use super::{Fixtures, Scenario, Schedule, abort, arms, load, negative, quick};
 use crate::checks::{self, Check};
 use crate::diagnostics::{Collector, Diagnostics, Severity};
 
@@ -84,13 +84,14 @@ fn read(c: &mut Collector<'_>, document: &Spanned<DeTable<'_>>) -> Option<Scenar
         windows: line.windows.iter().map(|w| w.value.name.clone()).collect(),
         streams,
     };
-    let checks = read_checks(c, &mut root, &names);
+    let (checks, ids) = read_checks(c, &mut root, &names);
+    let abort_when = root.table(c, "abort_when").and_then(|t| abort::read(c, t));
     let negative_control = root.table(c, "negative_control").and_then(|t| {
         let faults = line.names.iter().chain(&line.met);
         let known = negative::Known {
             arms: &arms,
             faults: faults.map(|(name, _)| name.as_str()).collect(),
-            checks: &checks,
+            checks: &ids,
         };
         negative::read(c, t, &known)
     });
@@ -128,6 +129,7 @@ fn read(c: &mut Collector<'_>, document: &Spanned<DeTable<'_>>) -> Option<Scenar
         quick,
         arms,
         checks,
+        abort_when,
         negative_control,
         warnings: Vec::new(),
         source: String::new(),
@@ -212,8 +214,9 @@ fn read_checks(
     c: &mut Collector<'_>,
     root: &mut Table<'_, '_>,
     names: &checks::Names,
-) -> Vec<Check> {
-    let mut seen = HashSet::new();
+) -> (Vec<Check>, BTreeSet<String>) {
+    // Those with a mistake elsewhere too, which need no second telling.
+    let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     let tables = root.tables(c, "check");
     if tables.is_empty() {
@@ -222,14 +225,14 @@ fn read_checks(
     for t in tables {
         found.extend(read_check(c, t, names, &mut seen));
     }
-    found
+    (found, seen)
 }
 
 fn read_check(
     c: &mut Collector<'_>,
     mut t: Table<'_, '_>,
     names: &checks::Names,
-    seen: &mut HashSet<String>,
+    seen: &mut BTreeSet<String>,
 ) -> Option<Check> {
     let id = t.need_text(c, "id");
     if let Some(id) = id.as_ref().filter(|id| !seen.insert(id.value.clone())) {

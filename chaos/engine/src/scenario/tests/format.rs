@@ -109,6 +109,11 @@ stream = { payments = { rate = 10 }, 1 = { rate = { from = 1, to = 2 } }, patien
 fixtures = { customers = 60 }
 timeline = { flap = { at = "19s", times = 2, every = "3s", for = "2s" } }
 window = { calm = { for = "1s" } }
+
+[abort_when]
+served_below = 0.5
+slower_than = "2s"
+for = "10s"
 "#;
 
 fn all() -> Scenario {
@@ -135,6 +140,9 @@ fn everything_reads_as_written() {
         loadtest::Source::Closed { customers: 50, .. }
     ));
     assert_eq!(s.full.windows[0].name, "calm");
+    let abort = s.abort_when.unwrap();
+    assert_eq!((abort.served_below, abort.seconds), (Some(0.5), 10));
+    assert_eq!(abort.slower_than, Some(Duration::from_secs(2)));
     let shop = s.arm("shop").unwrap();
     assert!(shop.named.contains("load") && !shop.named.contains("order-user"));
     let times: Vec<u64> = fault(&s.full, "flap")

@@ -58,6 +58,14 @@ fn each_mistake_is_told_once_and_where_it_is() {
             "product = 100",
             "did you mean `products`?",
         ),
+        // The guard.
+        ("served_below = 0.5", "served_below = 50", "50", "at most 1"),
+        (
+            "for = \"10s\"\n",
+            "for = \"1500ms\"\n",
+            "\"1500ms\"",
+            "whole seconds",
+        ),
         // Load.
         (
             "from = 20, to = 100",
