@@ -3,6 +3,8 @@
 //! It runs on a runtime of its own, so that whoever counts the records, or anything else in the
 //! process, can't make an arrival wait for its turn.
 
+mod waiting;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -22,7 +24,6 @@ use crate::error::LoadError;
 use crate::fixtures::Renewal;
 use crate::histogram::Histogram;
 use crate::limits;
-use crate::mix::Mix;
 use crate::pacer::Pacer;
 use crate::plan::Plan;
 use crate::record::{Judgement, Record};
@@ -32,6 +33,7 @@ use crate::schedule::{Arrival, schedule};
 use crate::stats::RunStats;
 use crate::stream::Source;
 use crate::target::LoadTarget;
+use waiting::Waiting;
 
 /// [`Record::error`] of an arrival that was not sent, because too many requests were under way.
 pub const GENERATOR_FULL: &str = "generator_full";
@@ -387,51 +389,6 @@ impl Generator {
     }
 }
 
-/// A customer of a closed stream.
-struct Waiting {
-    generator: Arc<Generator>,
-    mix: Arc<Mix>,
-    rounds: Rounds,
-    stream: usize,
-    customer: usize,
-    think: Duration,
-    end_ns: u64,
-}
-
-impl Waiting {
-    /// Sends, waits for the answer, thinks, and sends again, until the plan's end.
-    async fn live(mut self) {
-        let start_ns = self.generator.start_ns;
-        let mut due_ns = start_ns + clock::as_ns(self.rounds.begins(self.think));
-        while due_ns < self.end_ns {
-            let ready = async {
-                tokio::time::sleep_until(clock::instant_at(due_ns)).await;
-                Arc::clone(&self.generator.room).acquire_owned().await
-            };
-            let permit = tokio::select! {
-                biased;
-                () = self.generator.stop.cancelled() => return,
-                permit = ready => permit,
-            };
-            // The semaphore is never closed.
-            let Ok(permit) = permit else { return };
-            let (index, op) = self.rounds.next(&self.mix);
-            let arrival = Arrival {
-                index,
-                stream: self.stream,
-                at: Duration::from_nanos(due_ns - start_ns),
-                op,
-                customer: Some(self.customer),
-            };
-            let counts = &self.generator.counts;
-            counts.planned.fetch_add(1, Ordering::Relaxed);
-            // On the heap, so that a customer who thinks takes little room.
-            Box::pin(Arc::clone(&self.generator).one(arrival, permit)).await;
-            due_ns = clock::now_ns() + clock::as_ns(self.think);
-        }
-    }
-}
-
 /// When a request was due, began and ended.
 struct Times {
     scheduled_ns: u64,
@@ -454,38 +411,5 @@ impl From<Prepared> for Identity {
             customer: prepared.customer,
             lines: prepared.lines,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Mix, Stream};
-
-    /// So that thousands of them, most of whom think, need a few megabytes.
-    #[test]
-    fn a_customer_who_thinks_is_small() {
-        let mix = Mix::named("view").expect("a mix");
-        let plan = Plan {
-            streams: vec![Stream::closed(mix.clone(), 1, Duration::ZERO)],
-            warm_up: Duration::ZERO,
-            duration: Duration::from_secs(1),
-            seed: 1,
-        };
-        let target = LoadTarget::new("http://127.0.0.1".parse().expect("an address"));
-        let (sink, _records) = tokio::sync::mpsc::channel(1);
-        let stop = CancellationToken::new();
-        let generator = Generator::new(&plan, target, sink, 0, &stop).expect("a generator");
-        let customer = Waiting {
-            generator: Arc::new(generator),
-            mix: Arc::new(mix),
-            rounds: Rounds::new(1, 0, 0),
-            stream: 0,
-            customer: 0,
-            think: Duration::ZERO,
-            end_ns: 1,
-        };
-        let size = size_of_val(&customer.live());
-        assert!(size < 1_024, "{size} bytes");
     }
 }
