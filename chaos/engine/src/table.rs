@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::checks::{CheckResult, Metric, Selector, Window};
 use crate::figures::window_of;
-use crate::measure::{Lengths, Tally, Trial};
+use crate::measure::{Lengths, Trial, pooled};
 use crate::result::{ArmResult, RunResult, VoidTrial};
 use crate::runlog::Phase;
 use crate::verdict::Verdict;
@@ -209,11 +209,6 @@ fn row(
         row.push(times.map_or_else(|| "-".to_owned(), |x| format!("{x:.2}")));
     }
     Some(row)
-}
-
-fn pooled(trials: &[&Trial], window: &Window, selector: &Selector) -> Tally {
-    let parts: Vec<Tally> = trials.iter().map(|t| t.tally(window, selector)).collect();
-    Tally::sum(&parts)
 }
 
 /// 100 % only when nothing is missing.

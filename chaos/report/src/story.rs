@@ -3,7 +3,7 @@
 
 use chaos_engine::RunResult;
 use chaos_engine::checks::{Metric, Selector, Window};
-use chaos_engine::measure::{Lengths, Tally, Trial};
+use chaos_engine::measure::{Lengths, Tally, Trial, pooled};
 use chaos_engine::result::ArmResult;
 use chaos_engine::runlog::Facts;
 use chaos_engine::stats;
@@ -44,12 +44,6 @@ struct Teller<'a> {
     result: &'a RunResult,
     /// The first faulted link that was called.
     link: Option<String>,
-}
-
-/// Trials pooled.
-pub(crate) fn pooled(trials: &[&Trial], window: &Window, selector: &Selector) -> Tally {
-    let parts: Vec<Tally> = trials.iter().map(|t| t.tally(window, selector)).collect();
-    Tally::sum(&parts)
 }
 
 impl Teller<'_> {
