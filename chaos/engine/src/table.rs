@@ -112,7 +112,9 @@ fn headline(out: &mut String, result: &RunResult) {
         result.verdict.words(),
         result.scenario
     );
-    say!(out, "  {}", result.shows);
+    // That its checks must not hold goes before all that they came to.
+    let control = result.negative_control();
+    say!(out, "  {}", control.as_ref().unwrap_or(&result.shows));
     let repeats = result.run.header.repeats;
     let environment = &result.environment;
     let quick = if result.quick {
