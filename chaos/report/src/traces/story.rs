@@ -93,10 +93,6 @@ pub(super) fn chosen(start: &TrialStart, requests: Requests) -> Vec<Trace> {
     traces
 }
 
-fn from_us(line: &Line) -> i64 {
-    line.started_us.unwrap_or(line.t_us)
-}
-
 fn trace(start: &TrialStart, request_id: String, why: &'static str, lines: &[Line]) -> Trace {
     let deadline_us = |link: &str| start.policies.get(link).and_then(deadline_us);
     Trace {
