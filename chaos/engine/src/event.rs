@@ -39,6 +39,8 @@ pub enum Kind {
         started_ns: u64,
         /// Whether it succeeded.
         ok: bool,
+        /// The status it failed with: a gRPC code's name, an HTTP status, `no answer`.
+        status: Option<String>,
         /// The kind of its failure.
         failure: Option<String>,
         /// Whether its caller left.
@@ -193,6 +195,7 @@ mod tests {
                 attempt: 2,
                 started_ns: 1,
                 ok: false,
+                status: Some("UNAVAILABLE".into()),
                 failure: Some("not_processed".into()),
                 cancelled: false
             }

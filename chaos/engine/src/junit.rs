@@ -36,12 +36,15 @@ pub fn render(result: &RunResult, time_s: f64) -> String {
         "  <testsuite name=\"{name}\" {totals} timestamp=\"{at}\">"
     );
     let _ = writeln!(out, "    <properties>");
-    for (key, value) in [
+    let control = result.negative_control();
+    let control = control.map(|words| ("negative_control", words));
+    let properties = [
         ("seed", result.seed.to_string()),
         ("quick", result.quick.to_string()),
         ("verdict", result.verdict.words().to_lowercase()),
         ("environment", result.environment.kind.clone()),
-    ] {
+    ];
+    for (key, value) in control.into_iter().chain(properties) {
         let value = attribute(&value);
         let _ = writeln!(out, "      <property name=\"{key}\" value=\"{value}\"/>");
     }

@@ -26,6 +26,7 @@ pub mod latency;
 pub mod measure;
 mod progress;
 pub mod proxy;
+pub mod recompute;
 pub mod reducer;
 pub mod requests;
 pub mod result;

@@ -15,6 +15,7 @@ pub use cells::{CellData, LinkData};
 pub use spans::Lengths;
 pub use tally::{Tally, Waited};
 
+use crate::checks::{Selector, Window};
 use crate::runlog::{BreakerState, Entry, Facts, Flow, Header, Seen, Tenths, TrialStart, Usage};
 
 /// A run.
@@ -137,6 +138,13 @@ pub struct Acted {
     /// Whether the count misses nothing: a proxy can't count the connections that it
     /// refused.
     pub exact: bool,
+}
+
+/// What matches in any of these trials, together.
+#[must_use]
+pub fn pooled(trials: &[&Trial], window: &Window, selector: &Selector) -> Tally {
+    let parts: Vec<Tally> = trials.iter().map(|t| t.tally(window, selector)).collect();
+    Tally::sum(&parts)
 }
 
 impl Run {

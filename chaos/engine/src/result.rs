@@ -1,5 +1,6 @@
 //! The result of a run, folded from its run log and from nothing else.
 
+mod control;
 mod proof;
 mod void;
 

@@ -1,19 +1,27 @@
 //! Runs of the outage scenario that never were: a model of the shop drives the
 //! reducer, so that statistics, checks and tables can be tested in milliseconds.
 
+mod busy;
+mod folder;
+mod orders;
+
+pub(crate) use folder::{folder, write};
 use loadtest::{Op, Outcome, Record};
 
 use crate::checks::{Check, precondition};
 use crate::control::Told;
-use crate::event::{CallRef, Event, Kind};
+use crate::event::{Event, Kind};
 use crate::reducer::{Counted, Reducer, TrialSpec};
-use crate::runlog::{
-    BreakerState, Entry, Environment, Facts, Header, SCHEMA_VERSION, TrialStart, Usage,
-};
+use crate::runlog::{Entry, Environment, Facts, Header, SCHEMA_VERSION, TrialStart, Usage};
 use crate::scenario::Scenario;
 
 const MS: u64 = 1_000_000;
 pub(crate) const T0: u64 = 5_000_000 * MS;
+
+/// A moment of a trial.
+const fn at(ms: u64) -> u64 {
+    T0 + ms * MS
+}
 
 pub(crate) const OUTAGE: &str = include_str!("../../scenarios/product-outage.toml");
 
@@ -40,6 +48,8 @@ pub(crate) struct Model {
     pub stumbles: u32,
     /// The run was stopped.
     pub stopped: bool,
+    /// There is a warm-up, and much goes on besides, see [`busy`].
+    pub busy: bool,
 }
 
 impl Default for Model {
@@ -56,6 +66,7 @@ impl Default for Model {
             void: false,
             stumbles: 0,
             stopped: false,
+            busy: false,
         }
     }
 }
@@ -158,6 +169,8 @@ struct Shop<'a> {
     seq: u64,
     stumbles: bool,
     events: Vec<Event>,
+    /// On how many requests the condition acted.
+    acts: u64,
 }
 
 impl<'a> Shop<'a> {
@@ -177,6 +190,11 @@ impl<'a> Shop<'a> {
             warm_up_ns: 3_000 * MS,
             recovering_ns: (reset_ms + 2_000) * MS,
             faults,
+            conditions: m
+                .busy
+                .then(|| (busy::SLOW.0.into(), busy::SLOW.1.into()))
+                .into_iter()
+                .collect(),
             rows: true,
             ..TrialSpec::default()
         });
@@ -195,6 +213,7 @@ impl<'a> Shop<'a> {
             seq: 0,
             stumbles: false,
             events: Vec::new(),
+            acts: 0,
         }
     }
 
@@ -222,6 +241,7 @@ impl<'a> Shop<'a> {
                     .cleared("outage", T0 + ms * MS, T0 + (ms + 2) * MS);
             }
             // 20 orders and 50 browses a second, a little apart in each repeat.
+            self.bustle(ms);
             let shift = u64::from(self.repeat) * 10;
             if (ms + shift) % 50 == 0 {
                 self.order(ms);
@@ -271,7 +291,8 @@ impl<'a> Shop<'a> {
             ..Facts::default()
         };
         let why = void.then(|| "arrivals were late".to_owned());
-        vec![
+        let mut ending = self.acted();
+        ending.extend([
             Entry::Usage(usage),
             Entry::Facts { trial, facts },
             Entry::TrialEnd {
@@ -279,7 +300,8 @@ impl<'a> Shop<'a> {
                 void: why,
                 preconditions: Vec::new(),
             },
-        ]
+        ]);
+        ending
     }
 
     fn down(&self, ms: u64) -> bool {
@@ -287,8 +309,13 @@ impl<'a> Shop<'a> {
     }
 
     fn request(&mut self, ms: u64, op: Op, took_ms: u64, outcome: Outcome) {
-        let scheduled_ns = T0 + ms * MS;
-        self.reducer.record(&Record {
+        let record = self.record(ms, op, took_ms, outcome);
+        self.reducer.record(&record);
+    }
+
+    fn record(&self, ms: u64, op: Op, took_ms: u64, outcome: Outcome) -> Record {
+        let scheduled_ns = at(ms);
+        Record {
             index: ms,
             request_id: format!("{}-{op}-{ms}", self.repeat),
             op,
@@ -309,12 +336,12 @@ impl<'a> Shop<'a> {
             retry_after: outcome == Outcome::Rejected,
             attempts: 1,
             bytes: 0,
-        });
+        }
     }
 
     fn tell(&mut self, ms: u64, kind: Kind) {
         self.seq += 1;
-        let (seq, t_ns) = (self.seq, T0 + ms * MS);
+        let (seq, t_ns) = (self.seq, at(ms));
         let event = Event {
             seq,
             t_ns,
@@ -323,111 +350,5 @@ impl<'a> Shop<'a> {
         };
         self.events.push(event.clone());
         self.reducer.told(Told::Event(event));
-    }
-
-    fn moved(&mut self, ms: u64, from: BreakerState, to: BreakerState) {
-        self.tell(
-            ms,
-            Kind::Breaker {
-                link: "order-product".to_owned(),
-                from,
-                to,
-            },
-        );
-    }
-
-    fn order(&mut self, ms: u64) {
-        let id = format!("{}-order-{ms}", self.repeat);
-        let call = CallRef {
-            link: "order-product".to_owned(),
-            method: "GetProducts".to_owned(),
-            request_id: id,
-        };
-        let breaker = self.arm == "fast" && !self.model.no_breaker;
-        let tries = if self.arm == "none" { 1 } else { 3 };
-        let (mut attempts, mut now, mut outcome) = (0, ms, Outcome::Failed);
-        while attempts < tries {
-            if breaker && !self.admits(now) {
-                self.tell(
-                    now,
-                    Kind::Refused {
-                        call: call.clone(),
-                        attempt: attempts + 1,
-                        reason: "breaker".to_owned(),
-                    },
-                );
-                outcome = Outcome::Rejected;
-                break;
-            }
-            attempts += 1;
-            let ok = !self.down(now);
-            let kind = Kind::Attempt {
-                call: call.clone(),
-                attempt: attempts,
-                started_ns: T0 + now * MS,
-                ok,
-                failure: (!ok).then(|| "not_processed".to_owned()),
-                cancelled: false,
-            };
-            self.tell(now + 1, kind);
-            if breaker {
-                self.learn(now + 1, ok);
-            }
-            now += 1;
-            if ok {
-                outcome = Outcome::Ok;
-                break;
-            }
-        }
-        let ended = match outcome {
-            Outcome::Ok => "ok",
-            Outcome::Rejected => "rejected",
-            _ => "failed",
-        };
-        let took = if outcome == Outcome::Rejected {
-            self.model.refusal_ms
-        } else {
-            now - ms + 4
-        };
-        let (outcome_text, started_ns) = (ended.to_owned(), T0 + ms * MS);
-        self.tell(
-            now,
-            Kind::Call {
-                call,
-                outcome: outcome_text,
-                attempts,
-                started_ns,
-            },
-        );
-        self.request(ms, Op::Order, took, outcome);
-    }
-
-    fn admits(&mut self, ms: u64) -> bool {
-        match self.open_until_ms {
-            Some(until) if ms < until => false,
-            Some(_) => {
-                self.moved(ms, BreakerState::Open, BreakerState::HalfOpen);
-                true
-            }
-            None => true,
-        }
-    }
-
-    fn learn(&mut self, ms: u64, ok: bool) {
-        let trial = self.open_until_ms.is_some();
-        self.in_a_row = if ok { 0 } else { self.in_a_row + 1 };
-        if ok && trial {
-            self.open_until_ms = None;
-            self.moved(ms, BreakerState::HalfOpen, BreakerState::Closed);
-        }
-        if !ok && (trial || self.in_a_row == 5) {
-            let from = if trial {
-                BreakerState::HalfOpen
-            } else {
-                BreakerState::Closed
-            };
-            self.open_until_ms = Some(ms + 5_000);
-            self.moved(ms, from, BreakerState::Open);
-        }
     }
 }

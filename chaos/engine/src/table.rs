@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::checks::{CheckResult, Metric, Selector, Window};
 use crate::figures::window_of;
-use crate::measure::{Lengths, Tally, Trial};
+use crate::measure::{Lengths, Trial, pooled};
 use crate::result::{ArmResult, RunResult, VoidTrial};
 use crate::runlog::Phase;
 use crate::verdict::Verdict;
@@ -112,7 +112,9 @@ fn headline(out: &mut String, result: &RunResult) {
         result.verdict.words(),
         result.scenario
     );
-    say!(out, "  {}", result.shows);
+    // That its checks must not hold goes before all that they came to.
+    let control = result.negative_control();
+    say!(out, "  {}", control.as_ref().unwrap_or(&result.shows));
     let repeats = result.run.header.repeats;
     let environment = &result.environment;
     let quick = if result.quick {
@@ -209,11 +211,6 @@ fn row(
         row.push(times.map_or_else(|| "-".to_owned(), |x| format!("{x:.2}")));
     }
     Some(row)
-}
-
-fn pooled(trials: &[&Trial], window: &Window, selector: &Selector) -> Tally {
-    let parts: Vec<Tally> = trials.iter().map(|t| t.tally(window, selector)).collect();
-    Tally::sum(&parts)
 }
 
 /// 100 % only when nothing is missing.

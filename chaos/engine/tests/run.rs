@@ -136,6 +136,9 @@ async fn a_good_shop_passes_and_leaves_its_files() {
         "{}",
         total.figures.requests
     );
+    let figures = chaos_engine::recompute::compared(&r.result.dir).unwrap();
+    let differ: Vec<_> = figures.iter().filter(|c| !c.agrees()).collect();
+    assert!(differ.is_empty(), "{differ:#?}");
     let phases: u64 = arm.repeats[0].phases.values().map(|f| f.requests).sum();
     assert_eq!(phases, total.figures.requests);
     assert!(total.fault.seen >= 5);

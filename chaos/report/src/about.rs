@@ -22,6 +22,9 @@ pub(crate) fn command(result: &RunResult, scenario: &Scenario) -> String {
     if header.quick {
         words.push("--quick".to_owned());
     }
+    if header.negative_control {
+        words.push("--negative-control".to_owned());
+    }
     if scenario.schedule(header.quick).repeats != header.repeats {
         words.push(format!("--repeats {}", header.repeats));
     }

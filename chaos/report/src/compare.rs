@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chaos_engine::RunResult;
 use chaos_engine::checks::{Metric, Selector};
 use chaos_engine::figures::window_of;
+use chaos_engine::measure::pooled;
 use chaos_engine::result::{ArmResult, Summary};
 use chaos_engine::runlog::Phase;
 
@@ -12,7 +13,6 @@ use crate::data::Data;
 use crate::markup::{El, el};
 use crate::page::scrolls;
 use crate::scale::short;
-use crate::story::pooled;
 use crate::words::{count, percent, seconds};
 
 type Show = fn(f64) -> String;

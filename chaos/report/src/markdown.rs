@@ -7,7 +7,7 @@ use chaos_engine::RunResult;
 use crate::checks::Row;
 use crate::compare::Table;
 use crate::story::Story;
-use crate::verdict::{Shown, why};
+use crate::verdict::{Shown, control, why};
 
 /// Writing to a string can't fail.
 macro_rules! say {
@@ -29,6 +29,9 @@ pub(crate) fn of(
         plain(&result.scenario),
         plain(&why(result))
     );
+    if let Some(words) = control(result) {
+        say!(out, "**{}**\n", plain(&words));
+    }
     for sentence in &story.setting {
         say!(out, "{}", plain(sentence));
     }

@@ -13,7 +13,7 @@ use crate::embed::Embedded;
 use crate::markup::{El, Markup, el};
 use crate::story::Story;
 use crate::traces::{self, Trace};
-use crate::verdict::{Shown, why};
+use crate::verdict::{Shown, control, why};
 use crate::{about, charts, checks, compare, markdown, series};
 
 /// Built from `frontend/report` and committed; a test keeps them current.
@@ -64,9 +64,14 @@ pub(crate) fn page(parts: &Parts<'_>) -> String {
             format!("Faultline {}", result.environment.version),
         ))
         .child(el("title").text(format!(
-            "{}: {} – Faultline",
+            "{}: {}{} – Faultline",
             result.scenario,
-            verdict.word()
+            verdict.word(),
+            if result.run.header.negative_control {
+                " (negative control)"
+            } else {
+                ""
+            }
         )))
         .child(el("style").asset(STYLE));
     let body = el("body")
@@ -171,7 +176,7 @@ fn bar(result: &RunResult) -> El {
 
 fn main(parts: &Parts<'_>) -> El {
     let (result, scenario, data) = (parts.result, parts.scenario, parts.data);
-    let story = Story::of(result, data);
+    let story = Story::of(result, scenario, data);
     let rows: Vec<Row> = checks::rows(result, scenario, data);
     let table: Table = compare::table(result, data);
     let command = about::command(result, scenario);
@@ -207,6 +212,9 @@ fn hero(result: &RunResult, rows: &[Row]) -> El {
     } else {
         ""
     };
+    // Of a negative control that is said above.
+    let shows = control(result).is_none();
+    let shows = shows.then(|| el("p").class("shows").text(&result.shows));
     el("section")
         .id("verdict")
         .class(format!("hero {}", verdict.class()))
@@ -217,8 +225,9 @@ fn hero(result: &RunResult, rows: &[Row]) -> El {
                     .child(el("h1").text(&result.scenario)),
             ),
         )
+        .child(control(result).map(|words| el("p").class("why").child(el("b").text(words))))
         .child(el("p").class("why").text(why(result)))
-        .child(el("p").class("shows").text(&result.shows))
+        .child(shows)
         .child(
             el("ul")
                 .class("tally")

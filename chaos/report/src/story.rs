@@ -1,12 +1,15 @@
 //! What happened, in sentences with their numbers: what was broken and when, and
 //! what each arm did about it.
 
-use chaos_engine::RunResult;
+mod ground;
+
 use chaos_engine::checks::{Metric, Selector, Window};
-use chaos_engine::measure::{Lengths, Tally, Trial};
+use chaos_engine::measure::{Lengths, Tally, Trial, pooled};
 use chaos_engine::result::ArmResult;
 use chaos_engine::runlog::Facts;
+use chaos_engine::scenario::Schedule;
 use chaos_engine::stats;
+use chaos_engine::{RunResult, Scenario};
 use serde_json::Value;
 
 use crate::data::{Data, bands, faulted_links};
@@ -20,11 +23,16 @@ pub(crate) struct Story {
 }
 
 impl Story {
-    pub(crate) fn of(result: &RunResult, data: &Data) -> Self {
+    pub(crate) fn of(result: &RunResult, scenario: &Scenario, data: &Data) -> Self {
         let link = faulted_links(result)
             .into_iter()
             .find(|l| data.links.contains(l));
-        let teller = Teller { result, link };
+        let schedule = scenario.schedule(result.quick);
+        let teller = Teller {
+            result,
+            schedule,
+            link,
+        };
         let arms = result
             .arms
             .iter()
@@ -42,14 +50,9 @@ impl Story {
 
 struct Teller<'a> {
     result: &'a RunResult,
+    schedule: &'a Schedule,
     /// The first faulted link that was called.
     link: Option<String>,
-}
-
-/// Trials pooled.
-pub(crate) fn pooled(trials: &[&Trial], window: &Window, selector: &Selector) -> Tally {
-    let parts: Vec<Tally> = trials.iter().map(|t| t.tally(window, selector)).collect();
-    Tally::sum(&parts)
 }
 
 impl Teller<'_> {
@@ -79,10 +82,17 @@ impl Teller<'_> {
             .iter()
             .filter_map(|f| self.fault(f))
             .collect();
-        match faults.is_empty() {
-            true => said.push("Nothing was broken.".to_owned()),
-            false => said.extend(faults),
+        let ground = ground::conditions(self.schedule);
+        match (faults.is_empty(), ground.is_empty()) {
+            (true, true) => said.push("Nothing was broken.".to_owned()),
+            (true, false) => said.push("Nothing else was broken.".to_owned()),
+            (false, _) => {}
         }
+        // What was in force from the beginning is told before what came.
+        let faults_from = said.len() - usize::from(faults.is_empty());
+        said.splice(faults_from..faults_from, ground);
+        said.extend(faults);
+        said.extend(ground::windows(self.schedule, &self.result.checks));
         said
     }
 

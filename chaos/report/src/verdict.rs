@@ -89,6 +89,12 @@ impl Shown {
     }
 }
 
+/// What goes before the verdict: that the run was a negative control.
+pub(crate) fn control(result: &RunResult) -> Option<String> {
+    let words = result.negative_control()?;
+    Some(words.replacen("negative", "Negative", 1) + ".")
+}
+
 /// Why the verdict is what it is, in a line.
 pub(crate) fn why(result: &RunResult) -> String {
     let of = |v: Verdict| {

@@ -245,6 +245,27 @@ fn the_four_verdicts_are_told_apart() {
 }
 
 #[test]
+fn a_negative_control_says_so_first() {
+    let html = report(&Model {
+        control: true,
+        ..Model::default()
+    });
+    let hero = between(&html, "id=\"verdict\"", "</section>");
+    let said = "Negative control: run without what its checks are about, because nothing shields the link; \
+                its checks must not hold (fast-answers), but it shows nothing: `fast-answers` holds";
+    assert!(hero.contains(said), "{hero}");
+    assert!(hero.find("Negative control").unwrap() < hero.find("checks hold").unwrap());
+    for words in [
+        "(negative control) – Faultline</title>",
+        "--seed 7 --negative-control</pre>",
+        "**Negative control",
+    ] {
+        assert!(html.contains(words), "{words}");
+    }
+    assert!(!report(&Model::default()).contains("egative control"));
+}
+
+#[test]
 fn ten_minutes_of_five_arms_fit() {
     let arms = vec![
         ("naive", Arm::Naive),

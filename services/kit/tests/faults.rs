@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::{Router, routing::get};
-use kit::{Common, Running, Server, Slots, lab::faults::CALLER};
+use kit::{Common, Running, Server, Slots, http::CALLER};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::timeout;

@@ -1,14 +1,12 @@
 //! Whether two runs hit the same requests: `lab chaos rerun`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
 use std::hash::Hash;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Decision, FILE, What};
+use super::{FILE, What};
 use crate::error::EngineError;
 use crate::runlog::{self, Entry};
 
@@ -111,29 +109,22 @@ fn counted(a: &HashSet<Hit>, b: &HashSet<Hit>, wanted: impl Fn(&Hit) -> bool) ->
 
 fn hits(dir: &Path) -> Result<ByFault, EngineError> {
     let counted = counted_trials(dir)?;
-    let path = dir.join(FILE);
-    let file = File::open(&path).map_err(|e| EngineError::io(&path, e))?;
     let mut found = ByFault::new();
-    for (i, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.map_err(|e| EngineError::io(&path, e))?;
-        let decision: Decision = serde_json::from_str(&line).map_err(|e| EngineError::Log {
-            path: path.clone(),
-            line: i + 1,
-            why: e.to_string(),
-        })?;
-        if let (
-            true,
-            What::Fault {
-                fault,
-                call,
-                attempt,
-                ..
-            },
-        ) = (counted.contains(&decision.trial), decision.what)
+    for decision in super::read(&dir.join(FILE))? {
+        let decision = decision?;
+        let Some((arm, repeat)) = counted.get(&decision.trial) else {
+            continue;
+        };
+        if let What::Fault {
+            fault,
+            call,
+            attempt,
+            ..
+        } = decision.what
         {
             found.entry(fault).or_default().insert(Hit {
-                arm: decision.arm,
-                repeat: decision.repeat,
+                arm: arm.clone(),
+                repeat: *repeat,
                 request_id: call.request_id,
                 link: call.link,
                 method: call.method,
@@ -144,16 +135,23 @@ fn hits(dir: &Path) -> Result<ByFault, EngineError> {
     Ok(found)
 }
 
-/// The trials of a run that count.
-fn counted_trials(dir: &Path) -> Result<HashSet<u32>, EngineError> {
+/// The trials of a run that count, each with its arm and repeat.
+fn counted_trials(dir: &Path) -> Result<HashMap<u32, (String, u32)>, EngineError> {
     let entries = runlog::read(&dir.join("run.ndjson"))?;
-    let counts = |e: &Entry| match e {
-        Entry::TrialEnd {
-            trial, void: None, ..
-        } => Some(*trial),
-        _ => None,
-    };
-    Ok(entries.iter().filter_map(counts).collect())
+    let mut begun = HashMap::new();
+    let mut counted = HashMap::new();
+    for entry in entries {
+        match entry {
+            Entry::Trial(start) => {
+                begun.insert(start.trial, (start.arm, start.repeat));
+            }
+            Entry::TrialEnd {
+                trial, void: None, ..
+            } => counted.extend(begun.remove_entry(&trial)),
+            _ => {}
+        }
+    }
+    Ok(counted)
 }
 
 /// The requests of the trials that count: arm, repeat, request id.
@@ -162,7 +160,7 @@ fn requests(dir: &Path) -> Result<HashSet<(String, u32, String)>, EngineError> {
     let mut made = HashSet::new();
     for row in crate::requests::read(&dir.join(crate::requests::FILE))? {
         let row = row?;
-        if counted.contains(&row.trial) {
+        if counted.contains_key(&row.trial) {
             made.insert((row.arm, row.repeat, row.request_id));
         }
     }

@@ -1,7 +1,7 @@
 use super::*;
-use crate::requests;
-use crate::runlog::RunLog;
-use crate::synthetic::{self, Model, T0};
+use crate::event::{CallRef, Kind};
+use crate::runlog::BreakerState;
+use crate::synthetic::{self, Model};
 
 /// The hit of a fault on every `every`-th order, as the fault layer tells it.
 fn hits(made: &synthetic::Made, every: usize) -> Vec<(TrialStart, Event)> {
@@ -31,54 +31,78 @@ fn hits(made: &synthetic::Made, every: usize) -> Vec<(TrialStart, Event)> {
     orders.step_by(every).map(hit).collect()
 }
 
-/// A run's folder.
+/// A run's folder, with a fault that hit every so-manyth order.
 fn folder(model: &Model, every: usize) -> tempfile::TempDir {
     let made = synthetic::make(model);
     let dir = tempfile::tempdir().unwrap();
-    let mut log = RunLog::create(&dir.path().join("run.ndjson")).unwrap();
-    made.entries.iter().for_each(|e| log.append(e).unwrap());
-    let mut rows = requests::Writer::create(&dir.path().join(requests::FILE)).unwrap();
-    for (trial, counted) in &made.rows {
-        rows.write(trial, counted).unwrap();
-    }
-    rows.finish().unwrap();
-    let mut writer = Writer::create(&dir.path().join(FILE)).unwrap();
-    for (trial, event) in made.events.iter().chain(&hits(&made, every)) {
-        writer.write(trial, T0, event).unwrap();
-    }
-    writer.finish().unwrap();
+    synthetic::write(model, &made, &hits(&made, every), dir.path());
     dir
 }
 
 fn decisions(dir: &Path) -> Vec<Decision> {
-    let text = std::fs::read_to_string(dir.join(FILE)).unwrap();
-    text.lines()
-        .map(|l| serde_json::from_str(l).unwrap())
-        .collect()
+    read(&dir.join(FILE)).unwrap().map(|d| d.unwrap()).collect()
 }
 
 #[test]
-fn decisions_are_written_and_what_is_none_is_not() {
+fn decisions_are_written_and_what_came_of_them() {
     let dir = folder(&Model::default(), 10);
     let all = decisions(dir.path());
+    let What::Trial { arm, repeat, .. } = &all[0].what else {
+        panic!("{:?}", all[0])
+    };
+    assert_eq!((arm.as_str(), *repeat), ("none", 1));
     let refused = all
         .iter()
         .find(|d| matches!(d.what, What::Refused { .. }))
         .unwrap();
+    let of_fast = |d: &&Decision| matches!(&d.what, What::Trial { arm, .. } if arm == "fast");
+    let fast = all.iter().find(of_fast).unwrap();
     assert_eq!(
-        (refused.arm.as_str(), refused.service.as_str()),
-        ("fast", "order")
+        (refused.trial, refused.service.as_str()),
+        (fast.trial, "order")
     );
-    assert!((10_000_000..20_000_000).contains(&refused.t_us));
+    assert!((10_000_000..20_000_000).contains(&refused.t_us.unwrap()));
     assert!(all.iter().any(|d| matches!(
         &d.what,
         What::Breaker { link, to: BreakerState::Open, .. } if link == "order-product"
     )));
     let text = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
-    assert!(text.contains(
-        r#""kind":"fault","fault":"flaky","link":"order-product","method":"GetProducts""#
-    ));
-    assert!(!text.contains(r#""kind":"attempt""#) && !text.contains(r#""kind":"call""#));
+    for part in [
+        r#""kind":"fault","fault":"flaky","link":"order-product","method":"GetProducts""#,
+        // A success says no more than that it was one.
+        r#""attempt":1,"started_us":30000}"#,
+        r#""ok":false,"status":"UNAVAILABLE","failure":"not_processed"}"#,
+        r#""attempts":1,"started_us":30000,"outcome":"ok"}"#,
+        r#""t_us":10000000,"service":"lab","kind":"inject","fault":"outage","link":"order-product","done_us":10002000}"#,
+        r#"{"trial":0,"service":"lab","kind":"trial_end","void":null}"#,
+    ] {
+        assert!(text.contains(part), "{part}");
+    }
+}
+
+/// Most lines of a run are calls and attempts that went well.
+#[test]
+fn a_line_is_short() {
+    let dir = folder(&Model::default(), 10);
+    let text = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
+    let well = |l: &&str| {
+        l.ends_with("\"outcome\":\"ok\"}")
+            || l.contains("\"attempt\"") && l.contains("\"started_us\"") && !l.contains("\"ok\"")
+    };
+    let lines: Vec<&str> = text.lines().filter(well).collect();
+    assert!(lines.len() > 5_000);
+    let bytes = lines.iter().map(|l| l.len()).sum::<usize>() / lines.len();
+    assert!(bytes < 180, "{bytes} bytes a line");
+}
+
+#[test]
+fn lines_of_older_and_newer_runs_are_read() {
+    let older = r#"{"trial":0,"arm":"fast","repeat":1,"t_us":-5,"service":"order","kind":"fault_expired","fault":"flaky"}"#;
+    let older: Decision = serde_json::from_str(older).unwrap();
+    assert_eq!((older.trial, older.t_us), (0, Some(-5)));
+    let newer = r#"{"trial":0,"t_us":1,"service":"order","kind":"not_yet","with":{"more":1}}"#;
+    let newer: Decision = serde_json::from_str(newer).unwrap();
+    assert_eq!(newer.what, What::Other);
 }
 
 #[test]
@@ -117,6 +141,34 @@ fn every_decision_survives_the_file() {
         What::FaultExpired {
             fault: "flaky".to_owned(),
         },
+        What::Attempt {
+            call: call.clone(),
+            attempt,
+            started_us: -9,
+            ok: false,
+            status: Some("CANCELLED".to_owned()),
+            failure: None,
+            cancelled: true,
+        },
+        What::Attempt {
+            call: call.clone(),
+            attempt: 1,
+            started_us: -9,
+            ok: true,
+            status: None,
+            failure: None,
+            cancelled: false,
+        },
+        What::Call {
+            call: call.clone(),
+            attempts: 2,
+            started_us: -9,
+            outcome: "ok".to_owned(),
+        },
+        What::Wasted {
+            call: call.clone(),
+            took_us: 81,
+        },
         What::Fault {
             fault: "slow".to_owned(),
             call,
@@ -127,9 +179,7 @@ fn every_decision_survives_the_file() {
     ] {
         let decision = Decision {
             trial: 3,
-            arm: "fast".to_owned(),
-            repeat: 1,
-            t_us: -5,
+            t_us: Some(-5),
             service: "order".to_owned(),
             what,
         };

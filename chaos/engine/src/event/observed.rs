@@ -39,6 +39,7 @@ fn kind(event: &observe::Event<'_>) -> Option<(u64, Kind)> {
             started,
             ended,
             ok,
+            status,
             failure,
             cancelled,
             ..
@@ -48,6 +49,7 @@ fn kind(event: &observe::Event<'_>) -> Option<(u64, Kind)> {
                 attempt,
                 started_ns: ns_of(started),
                 ok,
+                status: (!ok).then(|| status.to_owned()),
                 failure: failure.map(|f| f.as_str().to_owned()),
                 cancelled,
             };

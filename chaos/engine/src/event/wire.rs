@@ -21,6 +21,7 @@ struct Line {
     attempts: Option<u32>,
     started_ns: Option<u64>,
     ok: Option<bool>,
+    status: Option<String>,
     failure: Option<String>,
     #[serde(default)]
     cancelled: bool,
@@ -74,6 +75,8 @@ impl Line {
                 started_ns: self.started_ns?,
                 ok: self.ok?,
                 cancelled: self.cancelled,
+                // That of a success says no more than that it was one.
+                status: self.status.take().filter(|_| self.ok == Some(false)),
                 failure: self.failure.take(),
                 call: self.call()?,
             },

@@ -59,6 +59,7 @@ impl Reducer {
             ok,
             failure,
             cancelled,
+            ..
         } = kind
         else {
             return;

@@ -17,14 +17,15 @@ struct Fault {
 /// What is normal on a link.
 #[derive(Debug, Default)]
 struct Normal {
-    took_ns: Vec<u64>,
+    took_us: Vec<i64>,
     failed: u64,
-    p99_ns: Option<u64>,
+    p99_us: Option<i64>,
 }
 
 #[derive(Debug)]
 pub(super) struct SeenBy {
     faults: Vec<Fault>,
+    t0_ns: u64,
     normal: HashMap<String, Normal>,
 }
 
@@ -37,6 +38,7 @@ impl SeenBy {
         };
         Self {
             faults: spec.faults.iter().map(fault).collect(),
+            t0_ns: spec.t0_ns,
             normal: HashMap::new(),
         }
     }
@@ -59,12 +61,14 @@ impl SeenBy {
     }
 
     pub(super) fn attempt(&mut self, attempt: &Attempt, phase: Phase) {
-        let took_ns = attempt.ended_ns.saturating_sub(attempt.started_ns);
+        // In the microseconds that `decisions.jsonl` keeps, so that it comes to the same.
+        let at = |ns| super::t_us(self.t0_ns, ns);
+        let took_us = at(attempt.ended_ns) - at(attempt.started_ns);
         if phase == Phase::Before {
             let normal = self.normal.entry(attempt.link.clone()).or_default();
-            normal.took_ns.push(took_ns);
+            normal.took_us.push(took_us);
             normal.failed += u64::from(attempt.failed);
-            normal.p99_ns = None;
+            normal.p99_us = None;
         }
         let normal = &mut self.normal;
         let hit = |f: &&mut Fault| {
@@ -77,7 +81,7 @@ impl SeenBy {
                 fault.seen.failed += 1;
             } else if normal
                 .get_mut(&attempt.link)
-                .is_some_and(|n| took_ns > n.p99())
+                .is_some_and(|n| took_us > n.p99())
             {
                 fault.seen.slow += 1;
             }
@@ -88,7 +92,7 @@ impl SeenBy {
         let entry = |f: &Fault| {
             let mut seen = f.seen;
             for (_, n) in self.normal.iter().filter(|(l, _)| breaks(&f.link, l)) {
-                seen.attempts_before += n.took_ns.len() as u64;
+                seen.attempts_before += n.took_us.len() as u64;
                 seen.failed_before += n.failed;
             }
             Entry::Seen {
@@ -108,16 +112,16 @@ impl SeenBy {
 
 impl Normal {
     /// The 99th percentile of the attempts before the fault.
-    fn p99(&mut self) -> u64 {
-        if self.took_ns.is_empty() {
-            return u64::MAX;
+    fn p99(&mut self) -> i64 {
+        if self.took_us.is_empty() {
+            return i64::MAX;
         }
-        if let Some(known) = self.p99_ns {
+        if let Some(known) = self.p99_us {
             return known;
         }
-        let rank = (self.took_ns.len() * 99).div_ceil(100) - 1;
-        let p99 = *self.took_ns.select_nth_unstable(rank).1;
-        self.p99_ns = Some(p99);
+        let rank = (self.took_us.len() * 99).div_ceil(100) - 1;
+        let p99 = *self.took_us.select_nth_unstable(rank).1;
+        self.p99_us = Some(p99);
         p99
     }
 }

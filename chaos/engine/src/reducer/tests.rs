@@ -78,6 +78,7 @@ pub(super) fn attempt(
         attempt: number,
         started_ns: T0 + started,
         ok: failure.is_none(),
+        status: None,
         failure: failure.map(str::to_owned),
         cancelled: failure == Some("cancelled"),
     };

@@ -1,6 +1,7 @@
 //! The files that a run writes while it goes on.
 
 use std::path::Path;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -19,18 +20,21 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Begins them in a folder, which is made if it isn't there.
-    pub(super) fn create(dir: &Path) -> Result<Self, EngineError> {
+    /// Begins them in a folder, which is made if it isn't there. `duration` is that of the
+    /// load from second 0.
+    pub(super) fn create(dir: &Path, duration: Duration) -> Result<Self, EngineError> {
         std::fs::create_dir_all(dir).map_err(|e| EngineError::io(dir, e))?;
+        let decisions = decisions::Writer::create(&dir.join(decisions::FILE), duration)?;
         Ok(Self {
             log: Mutex::new(RunLog::create(&dir.join("run.ndjson"))?),
             requests: Mutex::new(requests::Writer::create(&dir.join(requests::FILE))?),
-            decisions: Mutex::new(decisions::Writer::create(&dir.join(decisions::FILE))?),
+            decisions: Mutex::new(decisions),
         })
     }
 
     pub(super) fn log(&self, entry: &Entry) -> Result<(), EngineError> {
-        self.log.lock().append(entry)
+        self.log.lock().append(entry)?;
+        self.decisions.lock().log(entry)
     }
 
     pub(super) fn requests(
@@ -50,7 +54,7 @@ impl Files {
         t0_ns: u64,
         event: &Event,
     ) -> Result<(), EngineError> {
-        self.decisions.lock().write(trial, t0_ns, event)
+        self.decisions.lock().write(trial.trial, t0_ns, event)
     }
 
     /// Ends what has an end.

@@ -117,6 +117,7 @@ pub(super) fn as_attempt(target: &Target, record: &Record) -> Option<[Told; 2]> 
         attempt: 1,
         started_ns: record.started_ns,
         ok,
+        status: (!ok).then(|| status(record)),
         failure: (!ok).then(|| "unknown".to_owned()),
         cancelled: false,
     };
@@ -127,4 +128,11 @@ pub(super) fn as_attempt(target: &Target, record: &Record) -> Option<[Told; 2]> 
         started_ns: record.started_ns,
     };
     Some([told(attempt), told(ended)])
+}
+
+fn status(record: &Record) -> String {
+    match record.status {
+        0 => "no answer".to_owned(),
+        status => status.to_string(),
+    }
 }

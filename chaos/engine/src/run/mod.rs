@@ -78,7 +78,7 @@ pub async fn run(
     let plan = Plan::new(scenario, options)?;
     guard::allowed(target, &plan, options)?;
     let rig = Rig::new(target, &plan).await?;
-    let files = Files::create(&options.out)?;
+    let files = Files::create(&options.out, plan.schedule.duration)?;
     files.log(&header(scenario, target, &plan))?;
     if let Some(links) = tells(target, &plan) {
         files.log(&Entry::Tells { links })?;

@@ -1,6 +1,7 @@
 //! A trace as a waterfall: a row for the request, each call and each attempt.
 
-use super::story::{Attempt, Call, Trace};
+use super::call::{Attempt, Call};
+use super::story::Trace;
 use crate::markup::{El, el};
 use crate::scale::short;
 use crate::words::{link, seconds};
@@ -146,6 +147,15 @@ fn call(call: &Call, ruler: &Ruler) -> El {
                 .child(mark),
         )
     });
+    let wasted = call.wasted.iter().take(ROWS).map(|(from, to)| {
+        let said = format!("for nobody: {}", seconds((to - from) as f64 / 1e6));
+        row(
+            "bad",
+            "work",
+            &said,
+            plot().child(ruler.bar("wf-wait", *from, *to, 5.0)),
+        )
+    });
     let hidden = call.attempts.len().saturating_sub(ROWS);
     let more = (hidden > 0).then(|| {
         el("p")
@@ -157,6 +167,7 @@ fn call(call: &Call, ruler: &Ruler) -> El {
         .child(head)
         .children(attempts)
         .children(refused)
+        .children(wasted)
         .child(more)
 }
 

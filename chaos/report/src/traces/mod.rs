@@ -1,6 +1,7 @@
 //! A few requests as waterfalls, from `decisions.jsonl` and `requests.csv.zst`.
 //! They illustrate; no figure of the report comes from them.
 
+mod call;
 mod draw;
 mod read;
 mod story;
@@ -40,11 +41,11 @@ pub(crate) fn arms(traces: &[Trace]) -> Vec<String> {
 pub(crate) fn section(traces: &[Trace]) -> El {
     let section = el("section").id("traces").child(el("h2").text("Traces"));
     if traces.is_empty() {
-        let none = "There are none: the folder has no decisions.jsonl with a request that a policy or a fault decided on.";
+        let none = "There are none: the folder has no decisions.jsonl with a request that failed, or that a policy or a fault decided on.";
         return section.child(el("p").class("quiet").text(none));
     }
     let note = "A few requests of each arm’s first repeat, in their own time. Bars are attempts, hatched bars are waits, \
-                diamonds are attempts that were refused, a flag is the fault that acted, a dashed line is the deadline; ≈ is a time that follows from the waits around it.";
+                diamonds are attempts that were refused, a flag is the fault that acted, a dashed line is the deadline; ≈ is a time that nobody told and that follows from the waits around it.";
     let groups = arms(traces).into_iter().map(|arm| {
         let of_arm = traces.iter().filter(|t| t.arm == arm);
         el("div")

@@ -11,10 +11,12 @@ use serde::Deserialize;
 use super::story::{Request, Trace};
 use crate::ReportError;
 
-/// A line of `decisions.jsonl`; fields that its kind doesn't have are none.
+/// A line of `decisions.jsonl`, of this version or an older one; fields that its kind doesn't
+/// have are none.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Line {
     pub(super) trial: u32,
+    #[serde(default)]
     pub(super) t_us: i64,
     pub(super) kind: String,
     #[serde(default)]
@@ -27,9 +29,11 @@ pub(super) struct Line {
     pub(super) started_us: Option<i64>,
     pub(super) ok: Option<bool>,
     pub(super) status: Option<String>,
+    pub(super) failure: Option<String>,
     #[serde(default)]
     pub(super) cancelled: bool,
     pub(super) outcome: Option<String>,
+    pub(super) took_us: Option<u64>,
     pub(super) wait_us: Option<u64>,
     pub(super) reason: Option<String>,
     pub(super) fault: Option<String>,

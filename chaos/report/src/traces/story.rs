@@ -1,10 +1,9 @@
 //! Which requests are shown, and what happened to each.
 
-use std::collections::BTreeMap;
-
 use chaos_engine::runlog::TrialStart;
 use serde_json::Value;
 
+use super::call::{self, Call};
 use super::read::{Line, Requests};
 
 /// A request with everything that was decided on it. Times are microseconds from
@@ -32,59 +31,6 @@ pub(crate) struct Request {
     pub(crate) outcome: String,
 }
 
-/// A logical call over one link.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Call {
-    pub(crate) link: String,
-    pub(crate) method: String,
-    pub(crate) from_us: i64,
-    pub(crate) to_us: i64,
-    /// `None`: nobody told.
-    pub(crate) outcome: Option<String>,
-    pub(crate) attempts: Vec<Attempt>,
-    pub(crate) waits: Vec<Wait>,
-    pub(crate) refused: Vec<Refused>,
-    pub(crate) faults: Vec<Fault>,
-    pub(crate) deadline_us: Option<i64>,
-    told_end: bool,
-}
-
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Attempt {
-    pub(crate) number: u32,
-    pub(crate) from_us: i64,
-    pub(crate) to_us: i64,
-    pub(crate) ok: bool,
-    pub(crate) words: String,
-    /// Its caller left: the loser of a hedge, or a call that was given up.
-    pub(crate) cancelled: bool,
-    pub(crate) hedge: bool,
-    /// Nobody told when it was made: it follows from the waits around it.
-    pub(crate) inferred: bool,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Wait {
-    pub(crate) before: u32,
-    pub(crate) from_us: i64,
-    pub(crate) to_us: i64,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Refused {
-    pub(crate) at_us: i64,
-    pub(crate) attempt: u32,
-    pub(crate) reason: String,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Fault {
-    pub(crate) at_us: i64,
-    pub(crate) attempt: u32,
-    pub(crate) name: String,
-    pub(crate) action: String,
-}
-
 /// Up to three of a trial's requests, each for another reason.
 pub(super) fn chosen(start: &TrialStart, requests: Requests) -> Vec<Trace> {
     let refused = |lines: &[Line]| {
@@ -95,15 +41,19 @@ pub(super) fn chosen(start: &TrialStart, requests: Requests) -> Vec<Trace> {
     let hedged = |lines: &[Line]| lines.iter().any(|l| l.kind == "hedge_won");
     let tries = |lines: &[Line]| lines.iter().filter_map(|l| l.attempt).max().unwrap_or(0);
     let touched = |lines: &[Line]| lines.iter().any(|l| l.kind == "fault");
+    let failed = |lines: &[Line]| {
+        let failed = |l: &Line| l.kind == "attempt" && l.ok == Some(false) && !l.cancelled;
+        lines.iter().any(failed)
+    };
     let took = |lines: &[Line]| {
         let (from, to) = (
-            lines.iter().map(from_us).min(),
+            lines.iter().map(|l| l.started_us.unwrap_or(l.t_us)).min(),
             lines.iter().map(|l| l.t_us).max(),
         );
         to.unwrap_or(0) - from.unwrap_or(0)
     };
     type Rank<'a> = Box<dyn Fn(&[Line]) -> Option<i64> + 'a>;
-    let ranks: [(&'static str, Rank<'_>); 4] = [
+    let ranks: [(&'static str, Rank<'_>); 5] = [
         (
             "the most attempts",
             Box::new(move |l| Some(i64::from(tries(l))).filter(|n| *n > 1 && !refused(l))),
@@ -119,6 +69,10 @@ pub(super) fn chosen(start: &TrialStart, requests: Requests) -> Vec<Trace> {
         (
             "met the fault",
             Box::new(move |l| touched(l).then(|| took(l))),
+        ),
+        (
+            "an attempt that failed",
+            Box::new(move |l| failed(l).then(|| took(l))),
         ),
     ];
     let mut left = requests;
@@ -139,26 +93,8 @@ pub(super) fn chosen(start: &TrialStart, requests: Requests) -> Vec<Trace> {
     traces
 }
 
-fn from_us(line: &Line) -> i64 {
-    line.started_us.unwrap_or(line.t_us)
-}
-
 fn trace(start: &TrialStart, request_id: String, why: &'static str, lines: &[Line]) -> Trace {
-    let mut calls: BTreeMap<(String, String), Call> = BTreeMap::new();
-    for line in lines.iter().filter(|l| !l.link.is_empty()) {
-        let key = (line.link.clone(), line.method.clone());
-        let call = calls.entry(key).or_insert_with(|| Call {
-            link: line.link.clone(),
-            method: line.method.clone(),
-            from_us: from_us(line),
-            to_us: line.t_us,
-            deadline_us: start.policies.get(&line.link).and_then(deadline_us),
-            ..Call::default()
-        });
-        call.hears(line);
-    }
-    let mut calls: Vec<Call> = calls.into_values().collect();
-    calls.sort_by_key(|c| c.from_us);
+    let deadline_us = |link: &str| start.policies.get(link).and_then(deadline_us);
     Trace {
         arm: start.arm.clone(),
         trial: start.trial,
@@ -166,7 +102,7 @@ fn trace(start: &TrialStart, request_id: String, why: &'static str, lines: &[Lin
         request_id,
         why,
         request: None,
-        calls,
+        calls: call::of(lines, deadline_us),
     }
 }
 
@@ -177,116 +113,6 @@ fn deadline_us(policy: &Value) -> Option<i64> {
     i64::try_from(time.as_micros()).ok()
 }
 
-impl Call {
-    fn hears(&mut self, line: &Line) {
-        self.from_us = self.from_us.min(from_us(line));
-        self.to_us = self.to_us.max(line.t_us);
-        let number = line.attempt.unwrap_or(1);
-        match line.kind.as_str() {
-            "attempt" => {
-                let failed = line.status.clone().unwrap_or_else(|| "failed".to_owned());
-                let hedge = self.attempts.iter().any(|a| a.number == number && a.hedge);
-                self.attempts.retain(|a| a.number != number);
-                self.attempts.push(Attempt {
-                    number,
-                    from_us: from_us(line),
-                    to_us: line.t_us,
-                    ok: line.ok.unwrap_or(false),
-                    words: if line.ok == Some(true) {
-                        "ok".to_owned()
-                    } else {
-                        failed
-                    },
-                    cancelled: line.cancelled,
-                    hedge,
-                    inferred: false,
-                });
-            }
-            "call" => {
-                self.outcome.clone_from(&line.outcome);
-                self.told_end = true;
-            }
-            "wait" => {
-                let to_us = line.t_us + i64::try_from(line.wait_us.unwrap_or(0)).unwrap_or(0);
-                self.waits.push(Wait {
-                    before: number,
-                    from_us: line.t_us,
-                    to_us,
-                });
-                self.to_us = self.to_us.max(to_us);
-            }
-            "hedge" => self.attempts.push(Attempt {
-                number,
-                from_us: line.t_us,
-                to_us: line.t_us,
-                hedge: true,
-                inferred: true,
-                words: "second copy".to_owned(),
-                ..Attempt::default()
-            }),
-            "hedge_won" => {
-                if let Some(a) = self.attempts.iter_mut().find(|a| a.number == number) {
-                    (a.ok, a.to_us, a.words) = (true, line.t_us, "answered first".to_owned());
-                }
-            }
-            "refused" | "shed" => self.refused.push(Refused {
-                at_us: line.t_us,
-                attempt: number,
-                reason: line.reason.clone().unwrap_or_default(),
-            }),
-            "fault" => {
-                let delay = line.delay_us.map_or_else(String::new, |us| {
-                    format!(" {}", crate::words::seconds(us as f64 / 1e6))
-                });
-                self.faults.push(Fault {
-                    at_us: line.t_us,
-                    attempt: number,
-                    name: line.fault.clone().unwrap_or_default(),
-                    action: line.action.clone().unwrap_or_default() + &delay,
-                });
-            }
-            _ => {}
-        }
-    }
-
-    /// Attempts that nobody told of, from what lies between the waits: each wait
-    /// begins where an attempt failed and ends where the next begins.
-    fn infer(&mut self, begin_us: i64, end_us: i64) {
-        self.waits.sort_by_key(|w| w.from_us);
-        let mut from_us = begin_us.min(self.from_us);
-        let known = |number: u32, all: &[Attempt]| all.iter().any(|a| a.number == number);
-        for wait in &self.waits {
-            let number = wait.before.saturating_sub(1).max(1);
-            if !known(number, &self.attempts) {
-                self.attempts
-                    .push(inferred(number, from_us, wait.from_us, false));
-            }
-            from_us = wait.to_us;
-        }
-        let last = self.waits.last().map_or(1, |w| w.before);
-        let never = self.refused.iter().any(|r| r.attempt == last);
-        if !never && !known(last, &self.attempts) {
-            let ok = self.faults.iter().all(|f| f.attempt != last);
-            self.attempts
-                .push(inferred(last, from_us, end_us.max(from_us), ok));
-        }
-        self.attempts.sort_by_key(|a| a.number);
-    }
-}
-
-fn inferred(number: u32, from_us: i64, to_us: i64, ok: bool) -> Attempt {
-    let words = if ok { "" } else { "failed" };
-    Attempt {
-        number,
-        from_us,
-        to_us,
-        ok,
-        words: words.to_owned(),
-        inferred: true,
-        ..Attempt::default()
-    }
-}
-
 impl Trace {
     /// Fills in what follows from the rest, when all of it has been read.
     pub(super) fn complete(&mut self) {
@@ -294,15 +120,7 @@ impl Trace {
         for call in self.calls.iter_mut() {
             let begin = request.map_or(call.from_us, |r| r.sent_us);
             let end = request.map_or(call.to_us, |r| r.ended_us);
-            if !call.told_end {
-                call.infer(begin, end);
-            }
-            call.attempts.sort_by_key(|a| (a.from_us, a.number));
-            let spans = call.attempts.iter().map(|a| (a.from_us, a.to_us));
-            let (from, to) = spans.fold((call.from_us, call.to_us), |(f, t), a| {
-                (f.min(a.0), t.max(a.1))
-            });
-            (call.from_us, call.to_us) = (from, to);
+            call.complete(begin, end);
         }
     }
 
@@ -430,6 +248,83 @@ mod tests {
         assert!(!call.attempts[0].inferred && call.attempts[0].words == "UNAVAILABLE");
         assert_eq!((call.from_us, call.to_us), (199, 302));
         assert_eq!(call.refused[0].reason, "breaker");
+    }
+
+    /// A request that makes the same call twice, the second time with a copy that won.
+    #[test]
+    fn calls_are_told_apart_by_their_times() {
+        let attempt = |t_us, started_us, more: Value| {
+            let mut all = json!({"kind": "attempt", "started_us": started_us});
+            all.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            line("a", t_us, all)
+        };
+        let mut found = chosen(
+            &start(),
+            of(vec![
+                attempt(200, 100, json!({"attempt": 1})),
+                line(
+                    "a",
+                    201,
+                    json!({"kind": "call", "outcome": "ok", "attempts": 1, "started_us": 99}),
+                ),
+                line(
+                    "a",
+                    700,
+                    json!({"kind": "hedge", "attempt": 2, "after_us": 300}),
+                ),
+                attempt(800, 702, json!({"attempt": 2})),
+                line("a", 800, json!({"kind": "hedge_won", "attempt": 2})),
+                attempt(
+                    801,
+                    400,
+                    json!({"attempt": 1, "ok": false, "status": "CANCELLED", "cancelled": true}),
+                ),
+                line("a", 790, json!({"kind": "wasted", "took_us": 90})),
+                line(
+                    "a",
+                    802,
+                    json!({"kind": "call", "outcome": "ok", "attempts": 2, "started_us": 399}),
+                ),
+            ]),
+        );
+        let mut trace = found.remove(0);
+        trace.request = Some(Request {
+            op: "order".into(),
+            due_us: 0,
+            sent_us: 10,
+            ended_us: 900,
+            status: 200,
+            outcome: "ok".into(),
+        });
+        trace.complete();
+        let lives: Vec<_> = trace.calls.iter().map(|c| (c.from_us, c.to_us)).collect();
+        assert_eq!(
+            lives,
+            [(99, 201), (399, 802)],
+            "their own, not the request's"
+        );
+        assert!(
+            trace
+                .calls
+                .iter()
+                .all(|c| c.attempts.iter().all(|a| !a.inferred))
+        );
+        let second = &trace.calls[1];
+        let drawn: Vec<_> = second
+            .attempts
+            .iter()
+            .map(|a| (a.number, a.from_us, a.to_us, a.words.as_str(), a.hedge))
+            .collect();
+        assert_eq!(
+            drawn,
+            [
+                (1, 400, 801, "CANCELLED", false),
+                (2, 702, 800, "answered first", true)
+            ]
+        );
+        assert!(second.attempts[0].cancelled && second.wasted == [(700, 790)]);
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Model {
     pub injected: bool,
     /// Whether the log has its last line.
     pub complete: bool,
+    /// Whether it was a negative control (of an outage that goes on all the same).
+    pub control: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -59,6 +61,7 @@ impl Default for Model {
             void: false,
             injected: true,
             complete: true,
+            control: false,
         }
     }
 }
@@ -142,6 +145,13 @@ impl Model {
                 "[[check]]\nid = \"{id}\"\nthat = \"{that}\"\nbecause = {because}"
             );
         }
+        if self.control {
+            let _ = writeln!(
+                text,
+                "[negative_control]\nbecause = \"nothing shields the link\"\nfails = [\"fast-answers\"]\n\
+                 [negative_control.arms.{first}]\n{LINK} = \"none\""
+            );
+        }
         text
     }
 
@@ -157,6 +167,9 @@ impl Model {
                 "cores": 2, "memory_bytes": 8_589_934_592_u64, "started_at": "2026-01-01T00:00:00Z"
             }
         }));
+        if self.control {
+            log[0]["negative_control"] = true.into();
+        }
         let (mut trial, mut decisions) = (0, String::new());
         for repeat in 1..=self.repeats {
             for (i, (name, arm)) in self.arms.iter().enumerate() {

@@ -56,49 +56,35 @@ impl Guarded {
     }
 }
 
+/// What an operation does, and so what its policy may do with it.
+#[derive(Clone, Copy)]
+enum Access {
+    /// It may be repeated, and is given up with its request.
+    Reads,
+    /// It is sent once, and goes on without its request.
+    Writes,
+}
+
 impl Operations<'_> {
-    async fn read<T, F>(
-        &self,
-        method: &'static str,
-        operation: impl Fn(Arc<dyn OrderStore>) -> F,
-    ) -> Result<T>
-    where
-        F: Future<Output = Result<T>>,
-    {
-        let call = Call {
-            method,
-            request_id: &self.ctx.request_id,
-            idempotent: true,
-            deadline: self.ctx.deadline,
-        };
-        self.call(call, operation).await
-    }
-
-    async fn write<T, F>(
-        &self,
-        method: &'static str,
-        operation: impl Fn(Arc<dyn OrderStore>) -> F,
-    ) -> Result<T>
-    where
-        F: Future<Output = Result<T>>,
-    {
-        let call = Call {
-            method,
-            request_id: &self.ctx.request_id,
-            idempotent: false,
-            deadline: Deadline::NONE,
-        };
-        self.call(call, operation).await
-    }
-
     async fn call<T, F>(
         &self,
-        call: Call<'_>,
+        access: Access,
+        method: &'static str,
         operation: impl Fn(Arc<dyn OrderStore>) -> F,
     ) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
+        let (idempotent, deadline) = match access {
+            Access::Reads => (true, self.ctx.deadline),
+            Access::Writes => (false, Deadline::NONE),
+        };
+        let call = Call {
+            method,
+            request_id: &self.ctx.request_id,
+            idempotent,
+            deadline,
+        };
         let Guarded { store, slot } = self.guarded;
         let answer = slot.call(call, |attempt| {
             // Else every attempt would meet the fate of the first.
@@ -158,43 +144,49 @@ impl Classify for OrderError {
 #[async_trait]
 impl OrderStore for Operations<'_> {
     async fn insert(&self, order: &NewOrder) -> Result<Order> {
-        self.write("insert", |store| async move { store.insert(order).await })
-            .await
+        self.call(Access::Writes, "insert", |store| async move {
+            store.insert(order).await
+        })
+        .await
     }
 
     async fn mark_committed(&self, order_key: &str) -> Result<()> {
-        self.write("mark_committed", |store| async move {
+        self.call(Access::Writes, "mark_committed", |store| async move {
             store.mark_committed(order_key).await
         })
         .await
     }
 
     async fn unfinished(&self, limit: i64) -> Result<Vec<String>> {
-        self.read("unfinished", |store| async move {
+        self.call(Access::Reads, "unfinished", |store| async move {
             store.unfinished(limit).await
         })
         .await
     }
 
     async fn find(&self, id: i64) -> Result<Option<Order>> {
-        self.read("find", |store| async move { store.find(id).await })
-            .await
+        self.call(Access::Reads, "find", |store| async move {
+            store.find(id).await
+        })
+        .await
     }
 
     async fn find_by_key(&self, order_key: &str) -> Result<Option<Order>> {
-        self.read("find_by_key", |store| async move {
+        self.call(Access::Reads, "find_by_key", |store| async move {
             store.find_by_key(order_key).await
         })
         .await
     }
 
     async fn count(&self, filter: Filter) -> Result<i64> {
-        self.read("count", |store| async move { store.count(filter).await })
-            .await
+        self.call(Access::Reads, "count", |store| async move {
+            store.count(filter).await
+        })
+        .await
     }
 
     async fn list(&self, filter: Filter, offset: i64, limit: i64) -> Result<Vec<Order>> {
-        self.read("list", |store| async move {
+        self.call(Access::Reads, "list", |store| async move {
             store.list(filter, offset, limit).await
         })
         .await

@@ -2,7 +2,7 @@
 
 use ::http::{HeaderMap, HeaderName};
 
-pub use crate::http::{ATTEMPT, CALLER, USER_ID};
+use crate::http::{ATTEMPT, CALLER, USER_ID};
 
 /// gRPC's own count, of the attempts before this one (gRFC A6).
 const PREVIOUS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");

@@ -29,7 +29,6 @@ mod stay;
 pub(crate) use client::{ClientFaults, FaultyCache};
 pub(crate) use control::router;
 pub(crate) use grpc::GrpcFaults;
-pub use headers::{ATTEMPT, CALLER, USER_ID};
 pub(crate) use registry::Faults;
 pub(crate) use rest::{LoseReply, ReplyLost, RestFaults};
 pub use seen::{attempt, carry};

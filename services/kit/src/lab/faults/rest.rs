@@ -200,8 +200,8 @@ mod tests {
 
     fn told() -> ::http::request::Builder {
         Request::get("/x")
-            .header(headers::CALLER, "order")
-            .header(headers::ATTEMPT, "3")
+            .header(crate::http::CALLER, "order")
+            .header(crate::http::ATTEMPT, "3")
     }
 
     #[test]
