@@ -111,16 +111,14 @@ pub fn judge(arms: &[ArmMap]) -> (Agreement, String) {
         (true, false) => Agreement::Undecided,
         (true, true) => Agreement::Agree,
     };
-    match (verdict, count) {
-        (Agreement::Agree, _) => {
-            said.push(format!("Shop and simulator agree at all {count} points."))
+    said.push(match (verdict, count) {
+        (Agreement::Agree, _) => format!("Shop and simulator agree at all {count} points."),
+        (_, 0) => "No point was measured.".to_owned(),
+        _ => {
+            let rest = count - disagree.len() - open.len();
+            format!("They agree at the other {rest}.")
         }
-        (_, 0) => said.push("No point was measured.".to_owned()),
-        _ => said.push(format!(
-            "They agree at the other {}.",
-            count - disagree.len() - open.len()
-        )),
-    }
+    });
     (verdict, said.join(" "))
 }
 

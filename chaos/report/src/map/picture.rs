@@ -14,6 +14,8 @@ const CELL: (f64, f64) = (66.0, 44.0);
 /// Room for the names of the rows, and of the columns.
 const LEFT: f64 = 74.0;
 const BELOW: f64 = 50.0;
+/// Room for the name of the lower axis.
+const NARROWEST: f64 = 380.0;
 const INK: &str = "#1b1f24";
 
 /// Shares from this one on, their colour and the ink on it: the ends differ for everybody.
@@ -34,7 +36,7 @@ fn shade(share: f64) -> (&'static str, &'static str) {
 fn size(arm: &ArmMap) -> (f64, f64) {
     let map = &arm.background;
     (
-        LEFT + CELL.0 * map.rates.len() as f64 + 8.0,
+        (LEFT + CELL.0 * map.rates.len() as f64 + 8.0).max(NARROWEST),
         CELL.1 * map.triggers_s.len() as f64 + BELOW,
     )
 }
@@ -44,6 +46,8 @@ pub(super) fn figure(map: &Map, arm: &ArmMap) -> El {
     let (width, height) = size(arm);
     el("svg")
         .class("map-plot")
+        .attr("width", width)
+        .attr("height", height)
         .attr("viewBox", format!("0 0 {width} {height}"))
         .attr("role", "img")
         .attr("aria-label", says(map, arm))
@@ -154,9 +158,9 @@ fn field((x, y): (f64, f64), share: f64) -> Markup {
 /// A measured point: its share, and whether it agrees, in a frame over its field.
 fn mark((x, y): (f64, f64), point: &MapPoint) -> El {
     let (sign, share) = match (point.measured.standing, point.measured.answered) {
-        (Some(Standing::Up), Some(share)) => ("\u{25b2}", whole(share)),
-        (Some(Standing::Down), Some(share)) => ("\u{25bc}", whole(share)),
-        (Some(Standing::Between), Some(share)) => ("\u{25c6}", whole(share)),
+        (Some(Standing::Up), Some(share)) => ("\u{25b2}", whole(share) + " %"),
+        (Some(Standing::Down), Some(share)) => ("\u{25bc}", whole(share) + " %"),
+        (Some(Standing::Between), Some(share)) => ("\u{25c6}", whole(share) + " %"),
         _ => ("\u{2013}", String::new()),
     };
     let (class, stroke, width, dash) = match point.agreement {
@@ -224,7 +228,7 @@ fn axes(map: &Map, arm: &ArmMap) -> Markup {
     );
     let middle = LEFT + CELL.0 * background.rates.len() as f64 / 2.0;
     parts.push(axis(middle, bottom + 38.0, &across).attr("text-anchor", "middle"));
-    let up = format!("length of `{}`", map.trigger);
+    let up = format!("length of {}", map.trigger);
     parts.push(axis(0.0, 0.0, &up).attr("text-anchor", "middle").attr(
         "transform",
         format!("translate(14 {}) rotate(-90)", bottom / 2.0),

@@ -81,7 +81,7 @@ impl Plan {
             "; --quick is shorter"
         };
         format!(
-            "{}, map: {} points, arms {}, {trials} trials, {}, seed {}{quick}\nthe simulator first",
+            "{}, map: points {}, arms {}, trials {trials}, {}, seed {}{quick}\nthe simulator first",
             scenario.name,
             self.points.len(),
             self.arms.join(", "),
@@ -246,7 +246,7 @@ mod tests {
         assert!(all <= Duration::from_secs(15 * 60), "{all:?}");
         let said = quick.announced(&storm(), &args(&["--quick"]));
         assert!(
-            said.contains("9 points, arms naive, grpc-a6, 18 trials, about 14 min, seed 7"),
+            said.contains("points 9, arms naive, grpc-a6, trials 18, about 14 min, seed 7"),
             "{said}"
         );
         let one = plan(&["--arms", "naive", "--repeats", "3"]);
