@@ -198,6 +198,9 @@ pub struct RunArgs {
     /// Without what its checks are about, as [negative_control] says: held when they don't hold
     #[arg(long)]
     pub negative_control: bool,
+    /// Measure the points of the file's [map], one run each, and draw them over the simulator's map
+    #[arg(long, conflicts_with = "negative_control")]
+    pub map: bool,
     #[command(flatten)]
     pub ground: GroundArgs,
     /// Where to write [default: target/lab/runs/<time>-<scenario>]

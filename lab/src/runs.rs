@@ -16,7 +16,7 @@ use crate::text;
 const KEPT: usize = 10;
 
 /// The files by which a folder is known as a run's.
-const MARKS: [&str; 3] = ["run.ndjson", "result.json", "load.json"];
+const MARKS: [&str; 4] = ["run.ndjson", "result.json", "load.json", "map.json"];
 
 /// `lab runs …`
 #[derive(Debug, Subcommand)]
@@ -157,6 +157,10 @@ fn outcome(dir: &Path) -> (String, String) {
     if let Some(result) = read("result.json") {
         let verdict = result["verdict"].as_str().unwrap_or("?").to_owned();
         return (verdict, seed(&result));
+    }
+    if let Some(map) = read("map.json") {
+        let verdict = map["verdict"].as_str().unwrap_or("?");
+        return (format!("map: {verdict}"), seed(&map));
     }
     match read("load.json") {
         Some(load) => ("load".to_owned(), seed(&load)),

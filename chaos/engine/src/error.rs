@@ -28,6 +28,12 @@ pub enum EngineError {
     #[error("{0} has no [negative_control]: say in its file what its checks must not survive")]
     NoNegativeControl(String),
 
+    /// `--map` of a scenario that says nothing of one.
+    #[error(
+        "{0} has no [map]: say in its file which triggers and rates to measure (docs/SCENARIOS.md)"
+    )]
+    NoMap(String),
+
     /// `--repeats 0`.
     #[error("a run needs at least one repeat")]
     NoRepeats,

@@ -15,6 +15,10 @@ use crate::words::{count, seconds};
 /// The command that makes the run again.
 pub(crate) fn command(result: &RunResult, scenario: &Scenario) -> String {
     let header = &result.run.header;
+    if header.point.is_some() {
+        // A point of a map is no run that the scenario's name alone would make.
+        return "cargo lab chaos rerun DIR   # DIR: the folder of this page".to_owned();
+    }
     let mut words = vec![format!(
         "cargo lab chaos run {} --seed {}",
         header.scenario, header.seed

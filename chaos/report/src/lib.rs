@@ -13,6 +13,7 @@ mod checks;
 mod compare;
 mod data;
 mod embed;
+pub mod map;
 mod markdown;
 mod markup;
 mod page;
@@ -59,12 +60,15 @@ impl ReportError {
 /// [`ReportError::Log`] without a readable `run.ndjson`; [`ReportError::Io`].
 pub fn write(dir: &Path) -> Result<PathBuf, ReportError> {
     let path = dir.join("report.html");
-    let html = html(dir)?;
-    // Whole or not at all: a reader must not find half a page.
-    let half = dir.join(".report.html.part");
-    std::fs::write(&half, html).map_err(|e| ReportError::io(&half, e))?;
-    std::fs::rename(&half, &path).map_err(|e| ReportError::io(&path, e))?;
+    whole(&path, &html(dir)?)?;
     Ok(path)
+}
+
+/// Writes a file whole or not at all: a reader must not find half a page.
+fn whole(path: &Path, text: &str) -> Result<(), ReportError> {
+    let half = path.with_extension("part");
+    std::fs::write(&half, text).map_err(|e| ReportError::io(&half, e))?;
+    std::fs::rename(&half, path).map_err(|e| ReportError::io(path, e))
 }
 
 fn html(dir: &Path) -> Result<String, ReportError> {

@@ -53,8 +53,11 @@ pub fn check(place: &Place, named: &[String]) -> Result<Exit> {
             Ok(scenario) => {
                 warn(&scenario);
                 let counts = (scenario.arms.len(), scenario.checks.len());
+                let map = scenario.map.as_ref().map_or_else(String::new, |map| {
+                    format!(", a map of {} x {}", map.triggers.len(), map.rates.len())
+                });
                 println!(
-                    "{}: OK ({} arms, {} checks)",
+                    "{}: OK ({} arms, {} checks{map})",
                     file.display(),
                     counts.0,
                     counts.1

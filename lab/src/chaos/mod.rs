@@ -1,6 +1,7 @@
 //! `lab chaos`: list, check and run scenarios.
 
 mod catalogue;
+mod map;
 mod rerun;
 mod run;
 mod session;
@@ -24,6 +25,9 @@ pub async fn dispatch(spawner: &Spawner, global: &Global, command: &ChaosCommand
     match command {
         ChaosCommand::List => catalogue::list(&place),
         ChaosCommand::Check { scenarios } => catalogue::check(&place, scenarios),
+        ChaosCommand::Run(args) if args.map => {
+            Box::pin(map::run(spawner, global, &place, args)).await
+        }
         ChaosCommand::Run(args) => Box::pin(run::run(spawner, global, &place, args)).await,
         ChaosCommand::Rerun(args) => Box::pin(rerun::run(spawner, global, &place, args)).await,
     }

@@ -83,7 +83,7 @@ fn outcome(scenario: &Scenario, result: &RunResult, args: &RunArgs) -> Exit {
 }
 
 /// Reads every scenario before anything starts; `None` when one can't run, after saying why.
-fn read_all(place: &Place, args: &RunArgs) -> Result<Option<Vec<Scenario>>> {
+pub(super) fn read_all(place: &Place, args: &RunArgs) -> Result<Option<Vec<Scenario>>> {
     let mut scenarios = Vec::new();
     let mut sound = true;
     for file in catalogue::resolve_all(place, std::slice::from_ref(&args.scenario))? {
@@ -117,7 +117,7 @@ fn require_arms(scenario: &Scenario, asked: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn out_dir(place: &Place, args: &RunArgs, scenario: &str, several: bool) -> PathBuf {
+pub(super) fn out_dir(place: &Place, args: &RunArgs, scenario: &str, several: bool) -> PathBuf {
     match &args.out {
         Some(out) if several => out.join(scenario),
         Some(out) => out.clone(),
@@ -132,6 +132,7 @@ fn options(args: &RunArgs, out: PathBuf) -> Options {
         seed: args.seed,
         quick: args.quick,
         negative_control: args.negative_control,
+        point: None,
         out,
         i_may_break_this: args.ground.i_may_break_this,
     }

@@ -69,7 +69,13 @@ fn require_run(dir: &Path) -> Result<()> {
             dir.display()
         );
     }
-    let known = ["report.html", "result.json", "run.ndjson", "load.json"];
+    let known = [
+        "report.html",
+        "result.json",
+        "run.ndjson",
+        "load.json",
+        "map.html",
+    ];
     if !known.iter().any(|file| dir.join(file).exists()) {
         bail!(
             "{} holds no run: none of {} is there",

@@ -60,10 +60,12 @@ async fn index(State(root): State<Arc<PathBuf>>, headers: HeaderMap) -> Response
     if !asked_for_loopback(&headers) {
         return StatusCode::FORBIDDEN.into_response();
     }
-    match tokio::fs::read(root.join("report.html")).await {
-        Ok(report) => Html(report).into_response(),
-        Err(_) => Html(listing(&root)).into_response(),
+    for page in ["report.html", "map.html"] {
+        if let Ok(report) = tokio::fs::read(root.join(page)).await {
+            return Html(report).into_response();
+        }
     }
+    Html(listing(&root)).into_response()
 }
 
 fn listing(root: &Path) -> String {

@@ -192,3 +192,20 @@ fn a_run_leaves_its_files_and_no_shop() {
         0
     );
 }
+
+#[test]
+fn a_map_of_a_scenario_that_has_none_is_refused_before_anything_starts() {
+    let lab = Lab::new();
+    let refused = |args: &[&str]| {
+        let run = lab.run(&[&["chaos", "run"], args].concat());
+        assert_eq!(run.status.code(), Some(3), "{}", text(&run));
+        text(&run)
+    };
+    let said = refused(&[SCENARIO, "--map"]);
+    assert!(said.contains("has no [map]"), "{said}");
+    let said = refused(&["all", "--map"]);
+    assert!(said.contains("one scenario"), "{said}");
+    let said = refused(&["retry-storm", "--map", "--arms", "breaker"]);
+    assert!(said.contains("[map] has no arm \"breaker\""), "{said}");
+    assert!(!lab.data().join("runs").exists(), "nothing was begun");
+}

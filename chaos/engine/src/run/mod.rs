@@ -20,6 +20,7 @@ use crate::junit;
 use crate::progress::{Progress, Update};
 use crate::result::RunResult;
 use crate::runlog::{Entry, Header, SCHEMA_VERSION};
+use crate::scenario::map::Point;
 use crate::scenario::{Arm, Scenario, known};
 use crate::target::Target;
 use crate::usage;
@@ -45,6 +46,8 @@ pub struct Options {
     pub quick: bool,
     /// Use the file's `[negative_control]`: the run of a scenario whose checks must not hold.
     pub negative_control: bool,
+    /// A point of the file's `[map]`: the scenario with that trigger and that load.
+    pub point: Option<Point>,
     /// Where the files are written; made if it isn't there.
     pub out: PathBuf,
     /// Whether a target that is not on this machine may be broken.
@@ -69,11 +72,7 @@ pub async fn run(
     cancel: CancellationToken,
 ) -> Result<RunResult, EngineError> {
     let began = Instant::now();
-    let changed = options.negative_control.then(|| {
-        let none = || EngineError::NoNegativeControl(scenario.name.clone());
-        scenario.without_protection().ok_or_else(none)
-    });
-    let changed = changed.transpose()?;
+    let changed = changed(scenario, options)?;
     let scenario = changed.as_ref().unwrap_or(scenario);
     let plan = Plan::new(scenario, options)?;
     guard::allowed(target, &plan, options)?;
@@ -106,6 +105,23 @@ pub async fn run(
     let junit = junit::render(&result, began.elapsed().as_secs_f64());
     write(&options.out.join(junit::FILE), &junit)?;
     Ok(result)
+}
+
+/// What the options make of the scenario, if they change it.
+fn changed(scenario: &Scenario, options: &Options) -> Result<Option<Scenario>, EngineError> {
+    let name = || scenario.name.clone();
+    match &options.point {
+        Some(point) => {
+            let at = scenario.at(point);
+            at.map(Some).ok_or_else(|| EngineError::NoMap(name()))
+        }
+        None if options.negative_control => {
+            let without = scenario.without_protection();
+            let none = || EngineError::NoNegativeControl(name());
+            without.map(Some).ok_or_else(none)
+        }
+        None => Ok(None),
+    }
 }
 
 fn write_result(result: &RunResult, dir: &std::path::Path) -> Result<(), EngineError> {
@@ -144,6 +160,7 @@ fn header(scenario: &Scenario, target: &Target, plan: &Plan) -> Entry {
         seed: plan.seed,
         quick: plan.quick,
         negative_control: plan.negative_control,
+        point: plan.point,
         repeats: plan.repeats,
         arms: plan.arms.iter().map(|a| a.name.clone()).collect(),
         environment: usage::environment(&target.kind, started_at),

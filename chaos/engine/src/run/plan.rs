@@ -6,6 +6,7 @@ use crate::checks::Check;
 use crate::diagnostics::closest;
 use crate::error::EngineError;
 use crate::progress::Update;
+use crate::scenario::map::Point;
 use crate::scenario::{AbortWhen, Action, Arm, Effect, Level, RequestFault, Scenario, Schedule};
 
 use super::Options;
@@ -18,6 +19,7 @@ pub(super) struct Plan {
     pub seed: u64,
     pub quick: bool,
     pub negative_control: bool,
+    pub point: Option<Point>,
     pub schedule: Schedule,
     pub abort_when: Option<AbortWhen>,
     /// How many replicas of which part are needed.
@@ -55,6 +57,7 @@ impl Plan {
             seed,
             quick: options.quick,
             negative_control: options.negative_control,
+            point: options.point,
             schedule,
             abort_when: scenario.abort_when,
             replicas: scenario.replicas.clone(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Frame;
 use crate::diagnostics::Diagnostics;
 use crate::scenario::Scenario;
+use crate::scenario::map::Point;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -190,6 +191,9 @@ pub struct Header {
     /// Whether `[negative_control]` was used.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub negative_control: bool,
+    /// The point of `[map]` that was run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<Point>,
     /// How often each arm is run.
     pub repeats: u32,
     /// The arms that are run, in order.
@@ -199,14 +203,19 @@ pub struct Header {
 }
 
 impl Header {
-    /// The scenario that was run: the file's, or what its negative control makes of it.
+    /// The scenario that was run: the file's, what its negative control makes of it, or what it is
+    /// at a point of its map.
     ///
     /// # Errors
     /// Its problems, when this version can't read it.
     pub fn scenario(&self) -> Result<Scenario, Diagnostics> {
         let scenario = Scenario::parse(&self.source, &self.file)?;
-        let changed = self.negative_control.then(|| scenario.without_protection());
-        Ok(changed.flatten().unwrap_or(scenario))
+        let changed = match &self.point {
+            Some(point) => scenario.at(point),
+            None if self.negative_control => scenario.without_protection(),
+            None => None,
+        };
+        Ok(changed.unwrap_or(scenario))
     }
 }
 

@@ -42,6 +42,18 @@
 //! because = "without a breaker nothing opens"
 //! arms = { fast = { order-product = "none" } }    # or omit = ["outage"]
 //! fails = ["breaker-opens"]
+//!
+//! [map]                              # what --map measures; see `map`
+//! because = "a border lies between them"
+//! fault = "dip"                      # a cut of the condition `capacity`
+//! capacity = "capacity"
+//! triggers = ["500ms", "2s", "5s"]   # how long the fault lasts
+//! rates = [60, 120, 160]             # of the only stream
+//! arms = ["naive", "grpc-a6"]
+//! before = "5s"                      # then the trigger, then
+//! settle = "30s"
+//! watch = "10s"                      # up or down
+//! quick = { settle = "20s" }
 //! ```
 //!
 //! Times are seconds from the start of load. Unknown keys and names are errors
@@ -57,6 +69,7 @@ mod fault;
 pub mod known;
 mod line;
 mod load;
+pub mod map;
 mod negative;
 mod parse;
 mod quick;
@@ -74,6 +87,7 @@ pub use by_hand::by_hand;
 pub use fault::{Action, Again, Condition, Fault, Level, ProcessAction, Toxic, Window};
 pub use load::Fixtures;
 pub use loadtest::Stream;
+pub use map::Map;
 pub use negative::NegativeControl;
 pub use request::{Capacity, Dist, Effect, Fail, Of, RequestFault, Share, Status, Timed};
 
@@ -110,6 +124,8 @@ pub struct Scenario {
     pub abort_when: Option<AbortWhen>,
     /// What its checks must not survive, when the file says so.
     pub negative_control: Option<NegativeControl>,
+    /// The sizes of trigger and load that `--map` measures, when the file says so.
+    pub map: Option<Map>,
     /// What looks odd but can run.
     pub warnings: Vec<Diagnostic>,
     /// The file's text: the run log carries it, so that a report needs no file.

@@ -10,7 +10,7 @@ use super::actions::Place;
 use super::known::{LINKS, MAX_REPLICAS, PARTS};
 use super::line::{self, Spans, fits};
 use super::read::{At, Table, number};
-use super::{Fixtures, Scenario, Schedule, abort, arms, load, negative, quick};
+use super::{Fixtures, Scenario, Schedule, abort, arms, load, map, negative, quick};
 use crate::checks::{self, Check};
 use crate::diagnostics::{Collector, Diagnostics, Severity};
 
@@ -114,6 +114,19 @@ fn read(c: &mut Collector<'_>, document: &Spanned<DeTable<'_>>) -> Option<Scenar
         (Some(full), Some(t)) => Some(quick::read(c, full, (&faults, sound), t)),
         _ => None,
     };
+    let map = match (&full, root.table(c, "map")) {
+        (Some(full), Some(t)) => {
+            let known = map::Known {
+                arms: &arms,
+                faults: &faults,
+                conditions: &line.met,
+                schedule: full,
+                streams_sound: sound,
+            };
+            map::read(c, t, &known)
+        }
+        _ => None,
+    };
     if let Some(full) = &full {
         fits(c, full, &spans);
     }
@@ -131,6 +144,7 @@ fn read(c: &mut Collector<'_>, document: &Spanned<DeTable<'_>>) -> Option<Scenar
         checks,
         abort_when,
         negative_control,
+        map,
         warnings: Vec::new(),
         source: String::new(),
         file: String::new(),

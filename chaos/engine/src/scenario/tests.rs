@@ -1,4 +1,5 @@
 mod format;
+mod map;
 mod mistakes;
 mod negative;
 mod preconditions;

@@ -58,15 +58,23 @@ struct Inner {
 
 #[derive(Debug)]
 struct State {
-    /// When each worker will be free.
-    free: BinaryHeap<Reverse<Duration>>,
+    /// When each worker will be free, and which it is, from 0.
+    free: BinaryHeap<Reverse<(Duration, u32)>>,
     /// When those who wait will start, in order.
     starts: VecDeque<Duration>,
-    /// No work is begun from the first to the second.
-    stall: Option<(Duration, Duration)>,
+    cut: Option<Cut>,
     service: SimRng,
     failure: SimRng,
     tally: Tally,
+}
+
+/// A time in which fewer workers begin work.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    from: Duration,
+    until: Duration,
+    /// The workers that go on.
+    left: u32,
 }
 
 /// The fate of an accepted request.
@@ -81,9 +89,11 @@ impl Server {
     pub fn new(config: ServerConfig, clock: Clock, seed: Seed) -> Self {
         let workers = config.workers.max(1);
         let state = State {
-            free: (0..workers).map(|_| Reverse(Duration::ZERO)).collect(),
+            free: (0..workers)
+                .map(|worker| Reverse((Duration::ZERO, worker)))
+                .collect(),
             starts: VecDeque::new(),
-            stall: None,
+            cut: None,
             service: seed.role("service").rng(),
             failure: seed.role("failure").rng(),
             tally: Tally::default(),
@@ -98,7 +108,14 @@ impl Server {
     /// Stands still between two points in model time: a long collection of garbage, a fail-over, a
     /// lock. What was begun is finished, nothing is begun. Say so before the first request comes.
     pub fn stall(&self, from: Duration, until: Duration) {
-        self.0.state.lock().stall = Some((from, until));
+        self.cut(from, until, 0);
+    }
+
+    /// Has only `left` workers that begin work between two points in model time: a part of the
+    /// machines is gone, or busy with something else. The others finish what they had begun. One
+    /// cut, or stall, is kept; say so before the first request comes.
+    pub fn cut(&self, from: Duration, until: Duration, left: u32) {
+        self.0.state.lock().cut = Some(Cut { from, until, left });
     }
 
     /// Makes a request and waits for its answer.
@@ -144,14 +161,14 @@ impl State {
         let service = config.service.sample(&mut self.service);
         let fails = self.failure.random::<f64>() < config.failure;
         self.begin_work(now);
-        let start = self.after_stall(self.next_free().max(now));
+        let (start, worker) = self.next_free(now);
         if start > now && self.starts.len() >= config.max_waiting {
             self.tally.refused += 1;
             return None;
         }
         let end = start.saturating_add(service);
         self.free.pop();
-        self.free.push(Reverse(end));
+        self.free.push(Reverse((end, worker)));
         if start > now {
             self.starts.push_back(start);
         }
@@ -165,14 +182,20 @@ impl State {
         }
     }
 
-    fn next_free(&self) -> Duration {
-        self.free.peek().map_or(Duration::ZERO, |free| free.0)
-    }
-
-    fn after_stall(&self, start: Duration) -> Duration {
-        match self.stall {
-            Some((from, until)) if (from..until).contains(&start) => until,
-            _ => start,
+    /// When the next request can start, and with which worker: the one on top of the heap. A
+    /// worker that is cut off by then goes back into it as one that is free after the cut; there is
+    /// at least one worker, so one of them remains.
+    fn next_free(&mut self, now: Duration) -> (Duration, u32) {
+        loop {
+            let (free, worker) = self.free.peek().map_or((now, 0), |free| free.0);
+            let start = free.max(now);
+            match self.cut {
+                Some(cut) if worker >= cut.left && (cut.from..cut.until).contains(&start) => {
+                    self.free.pop();
+                    self.free.push(Reverse((cut.until, worker)));
+                }
+                _ => return (start, worker),
+            }
         }
     }
 }
@@ -306,6 +329,51 @@ mod tests {
             (first, clock.now())
         });
         assert_eq!(ends, (MS(10), MS(60)));
+    }
+
+    /// When so many requests that come together at `at` are answered, in order.
+    fn ends(
+        workers: u32,
+        count: usize,
+        at: Duration,
+        cut: (Duration, Duration, u32),
+    ) -> Vec<Duration> {
+        world(|clock| async move {
+            let server = Server::new(
+                config(workers, ServiceTime::Constant(MS(10))),
+                clock,
+                Seed::new(1),
+            );
+            server.cut(cut.0, cut.1, cut.2);
+            clock.sleep_until(at).await;
+            let mut requests = JoinSet::new();
+            for _ in 0..count {
+                let server = server.clone();
+                requests.spawn(async move {
+                    server.request().await.unwrap();
+                    clock.now()
+                });
+            }
+            let mut ends = requests.join_all().await;
+            ends.sort();
+            ends
+        })
+    }
+
+    #[test]
+    fn a_cut_leaves_some_workers_and_ends() {
+        // Three workers, of which one goes on from 5 to 35 ms: what was begun at 0 is finished, then
+        // one after the other, then three at a time.
+        let all = ends(3, 10, MS(0), (MS(5), MS(35), 1));
+        let expected = [10, 10, 10, 20, 30, 40, 45, 45, 50, 55].map(MS);
+        assert_eq!(all, expected);
+        // As many left as there are: no cut.
+        assert_eq!(
+            ends(2, 4, MS(6), (MS(5), MS(35), 2)),
+            [16, 16, 26, 26].map(MS)
+        );
+        // None left: a stall.
+        assert_eq!(ends(2, 2, MS(6), (MS(5), MS(35), 0)), [45, 45].map(MS));
     }
 
     #[test]

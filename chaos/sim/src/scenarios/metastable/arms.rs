@@ -3,6 +3,8 @@
 
 use resilience::{Policy, ServerPolicy, preset, server};
 
+use super::world::Callers;
+use super::{SERVICE, SETTLE, WORKERS};
 use crate::model::Fit;
 
 /// A policy under comparison.
@@ -46,8 +48,22 @@ impl Arm {
         }
     }
 
+    /// Its policies on both sides.
+    pub(super) fn callers(self) -> Callers {
+        let policy = self.policy();
+        let fit = Fit {
+            workers: WORKERS,
+            service: SERVICE,
+            timeout: policy.attempt_timeout.unwrap_or(SETTLE),
+        };
+        Callers {
+            policy,
+            door: self.door(fit),
+        }
+    }
+
     /// The caller's policy, in model time.
-    pub(super) fn policy(self) -> Policy {
+    fn policy(self) -> Policy {
         let naive = preset::naive();
         match self {
             Self::Naive | Self::Shed => naive,
@@ -66,7 +82,7 @@ impl Arm {
 
     /// The server's policy, in model time: everybody is let in, but in the arm that sheds. There
     /// the preset is fitted to the server, with its workers as the limit.
-    pub(super) fn door(self, server: Fit) -> ServerPolicy {
+    fn door(self, server: Fit) -> ServerPolicy {
         match self {
             Self::Shed => server.preset(server::preset::shed()),
             Self::Naive | Self::FullJitter | Self::GrpcA6 | Self::Breaker => {

@@ -18,6 +18,7 @@
 //! "Metastable Failures in the Wild", OSDI '22.
 
 mod arms;
+mod map;
 mod verdict;
 mod world;
 
@@ -30,9 +31,13 @@ use crate::report::{Outcome, Rows, Table, Value};
 use crate::run::Run;
 use crate::stats::Sample;
 
+use crate::model::ServiceTime;
+
 use arms::Arm;
+pub use map::{Field, Grid, map};
 use verdict::Verdict;
 use world::Seen;
+pub use world::{Callers, Shop};
 
 /// What it is called.
 pub const NAME: &str = "metastable";
@@ -47,6 +52,38 @@ pub const UP: f64 = 0.95;
 /// One that answers less than this has stayed down. Between the two lie a breaker that opens now
 /// and then by mistake, and the mean of repetitions that went either way.
 pub const DOWN: f64 = 0.5;
+
+/// Calls a second that the server can do: 4 workers, 20 ms each on average.
+const CAPACITY: f64 = 200.0;
+const WORKERS: u32 = 4;
+const SERVICE: Duration = Duration::from_millis(20);
+
+/// Requests that may wait: a second's work, four times the time-out of an attempt.
+const QUEUE: usize = 200;
+
+/// Before the trigger.
+const WARM_UP: Duration = Duration::from_secs(5);
+
+/// After it, until it is looked whether the server has come back: even at 90 % of its capacity a
+/// full queue is worked off in ten.
+const SETTLE: Duration = Duration::from_secs(20);
+
+/// How long it is looked.
+const WATCH: Duration = Duration::from_secs(10);
+
+/// The scenario's server. It stands still for the trigger.
+fn shop() -> Shop {
+    Shop {
+        workers: WORKERS,
+        service: ServiceTime::Exponential(SERVICE),
+        queue: QUEUE,
+        left: 0,
+        poisson: true,
+        before: WARM_UP,
+        settle: SETTLE,
+        watch: WATCH,
+    }
+}
 
 /// Parameters; every combination is a cell, for each arm.
 #[derive(Clone, Debug)]
@@ -96,8 +133,8 @@ pub fn run(params: &Params, run: &Run) -> Result<Outcome, SimError> {
             ("load", list(&params.loads)),
             ("trigger (s)", list(&params.triggers)),
             ("repetitions", params.repetitions.to_string()),
-            ("capacity", format!("{} calls/s", world::CAPACITY)),
-            ("queue", format!("{} requests", world::QUEUE)),
+            ("capacity", format!("{} calls/s", CAPACITY)),
+            ("queue", format!("{} requests", QUEUE)),
         ],
         rows: rows(&spots, &seen),
         tables: arms::ALL
@@ -110,8 +147,8 @@ pub fn run(params: &Params, run: &Run) -> Result<Outcome, SimError> {
              works again. Down the side: how long it stood still (s). Along the top: offered load, \
              in per cent of capacity. Up is {} % and more, down less than {} %. Above capacity \
              nobody can be up.",
-            world::SETTLE.as_secs(),
-            (world::SETTLE + world::WATCH).as_secs(),
+            SETTLE.as_secs(),
+            (SETTLE + WATCH).as_secs(),
             percent(UP),
             percent(DOWN)
         )],
@@ -134,6 +171,7 @@ fn spots(params: &Params) -> Vec<Spot> {
 /// What is seen after the trigger is gone, for each field: the mean over repetitions.
 fn measure(spots: &[Spot], repetitions: u32, run: &Run) -> Vec<Seen> {
     let root = run.root(NAME);
+    let shop = shop();
     let results = run.repeat(spots.len(), repetitions, |i, repetition| {
         let Spot { arm, load, trigger } = spots[i];
         // The same for all arms: they meet the same callers and the same service times.
@@ -141,7 +179,8 @@ fn measure(spots: &[Spot], repetitions: u32, run: &Run) -> Vec<Seen> {
             .nth(load.to_bits())
             .nth(trigger.to_bits())
             .nth(repetition);
-        world::look(arm, load, Duration::from_secs_f64(trigger), seed)
+        let trigger = Duration::from_secs_f64(trigger);
+        world::look(&shop, &arm.callers(), load * CAPACITY, trigger, seed)
     });
     let mean = |seen: &[Seen], figure: fn(&Seen) -> f64| {
         seen.iter().map(figure).collect::<Sample>().mean()
@@ -150,7 +189,7 @@ fn measure(spots: &[Spot], repetitions: u32, run: &Run) -> Vec<Seen> {
         .iter()
         .map(|seen| Seen {
             goodput: mean(seen, |seen| seen.goodput),
-            attempts: mean(seen, |seen| seen.attempts),
+            attempts: mean(seen, |seen| seen.attempts / CAPACITY),
         })
         .collect()
 }
@@ -237,7 +276,14 @@ mod tests {
     use crate::kernel::Seed;
 
     fn look(arm: Arm, load: f64, trigger: u64) -> Seen {
-        world::look(arm, load, Duration::from_secs(trigger), Seed::new(11))
+        let trigger = Duration::from_secs(trigger);
+        world::look(
+            &shop(),
+            &arm.callers(),
+            load * CAPACITY,
+            trigger,
+            Seed::new(11),
+        )
     }
 
     /// HotOS '21: the overload stays when its cause is gone, and waiting between attempts does not
@@ -247,7 +293,7 @@ mod tests {
         let seen = [Arm::Naive, Arm::FullJitter].map(|arm| look(arm, 0.6, 2));
         for seen in seen {
             assert!(seen.goodput < 0.05, "{seen:?}");
-            assert!((seen.attempts - 1.8).abs() < 0.2, "{seen:?}");
+            assert!((seen.attempts / CAPACITY - 1.8).abs() < 0.2, "{seen:?}");
         }
         assert_ne!(seen[0].attempts, seen[1].attempts, "the arms are two");
     }

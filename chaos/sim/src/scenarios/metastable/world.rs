@@ -5,52 +5,88 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use resilience::observe::Fanout;
-use resilience::{Attempt, Call, Deadline, Priority, Slot, SlotName};
+use resilience::{Attempt, Call, Deadline, Policy, Priority, ServerPolicy, Slot, SlotName};
 use tokio::task::JoinSet;
 
-use super::arms::Arm;
-use crate::kernel::{Seed, scale, world};
-use crate::model::{Arrivals, Fit, Guarded, ModelError, Server, ServerConfig, ServiceTime};
+use crate::kernel::{Seed, SimRng, scale, world};
+use crate::model::{Arrivals, Guarded, ModelError, Server, ServerConfig, ServiceTime};
 
-/// Calls a second that the server can do: 4 workers, 20 ms each on average.
-pub(super) const CAPACITY: f64 = 200.0;
-const WORKERS: u32 = 4;
-const SERVICE: Duration = Duration::from_millis(20);
+/// A server, what happens to it, and when it is looked at. Times are the model's.
+#[derive(Clone, Debug)]
+pub struct Shop {
+    /// Requests it works on at once.
+    pub workers: u32,
+    /// How long each takes.
+    pub service: ServiceTime,
+    /// Requests that may wait.
+    pub queue: usize,
+    /// Workers that go on during the trigger; with none of them it stands still.
+    pub left: u32,
+    /// Whether callers come as a Poisson process; else at even intervals.
+    pub poisson: bool,
+    /// Load before the trigger.
+    pub before: Duration,
+    /// From the trigger's end until it is looked whether the server has come back.
+    pub settle: Duration,
+    /// How long it is looked.
+    pub watch: Duration,
+}
 
-/// Requests that may wait: a second's work, four times the time-out of an attempt.
-pub(super) const QUEUE: usize = 200;
+impl Shop {
+    fn arrivals(&self, rate: f64, rng: SimRng) -> Arrivals {
+        if self.poisson {
+            Arrivals::poisson(rate, rng)
+        } else {
+            Arrivals::constant(rate)
+        }
+    }
 
-/// Before the trigger.
-const WARM_UP: Duration = Duration::from_secs(5);
+    fn server(&self) -> ServerConfig {
+        ServerConfig {
+            workers: self.workers,
+            service: self.service.clone(),
+            max_waiting: self.queue,
+            failure: 0.0,
+        }
+    }
+}
 
-/// After it, until it is looked whether the server has come back: even at 90 % of its capacity a
-/// full queue is worked off in ten.
-pub(super) const SETTLE: Duration = Duration::from_secs(20);
-
-/// How long it is looked.
-pub(super) const WATCH: Duration = Duration::from_secs(10);
+/// Who asks the server, and how: policies in model time.
+#[derive(Clone, Debug)]
+pub struct Callers {
+    /// What each call does.
+    pub policy: Policy,
+    /// Whom the server lets in.
+    pub door: ServerPolicy,
+}
 
 /// What is seen while it is looked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Seen {
     /// The share of the calls begun then that are answered.
     pub(super) goodput: f64,
-    /// Attempts that arrive at the server, as a share of what it can do.
+    /// Attempts a second that arrive at the server.
     pub(super) attempts: f64,
 }
 
-/// One repetition.
-pub(super) fn look(arm: Arm, load: f64, trigger: Duration, seed: Seed) -> Seen {
+/// One repetition: calls at `rate` a second, and a trigger of that length.
+pub(super) fn look(
+    shop: &Shop,
+    callers: &Callers,
+    rate: f64,
+    trigger: Duration,
+    seed: Seed,
+) -> Seen {
     world(|clock| async move {
-        let server = Server::new(server(), clock, seed.role("server"));
-        let back = WARM_UP + trigger;
-        server.stall(WARM_UP, back);
-        let caller = Caller::new(arm, server, seed);
-        let (from, until) = (back + SETTLE, back + SETTLE + WATCH);
+        let server = Server::new(shop.server(), clock, seed.role("server"));
+        let back = shop.before + trigger;
+        server.cut(shop.before, back, shop.left);
+        let caller = Caller::new(callers, server, seed);
+        let (from, until) = (back + shop.settle, back + shop.settle + shop.watch);
         let (mut asked, answered) = (0_u32, Arc::new(AtomicU32::new(0)));
         let mut before = 0;
         let mut calls = JoinSet::new();
-        let arrivals = Arrivals::poisson(load * CAPACITY, seed.role("arrivals").rng());
+        let arrivals = shop.arrivals(rate, seed.role("arrivals").rng());
         for at in arrivals.take_while(|at| *at < until) {
             clock.sleep_until(at).await;
             while calls.try_join_next().is_some() {}
@@ -70,18 +106,9 @@ pub(super) fn look(arm: Arm, load: f64, trigger: Duration, seed: Seed) -> Seen {
         while calls.join_next().await.is_some() {}
         Seen {
             goodput: f64::from(answered.load(Ordering::Relaxed)) / f64::from(asked.max(1)),
-            attempts: f64::from(attempts) / WATCH.as_secs_f64() / CAPACITY,
+            attempts: f64::from(attempts) / shop.watch.as_secs_f64(),
         }
     })
-}
-
-fn server() -> ServerConfig {
-    ServerConfig {
-        workers: WORKERS,
-        service: ServiceTime::Exponential(SERVICE),
-        max_waiting: QUEUE,
-        failure: 0.0,
-    }
 }
 
 /// All callers: one process, with one slot.
@@ -93,13 +120,8 @@ struct Caller {
 }
 
 impl Caller {
-    fn new(arm: Arm, server: Server, seed: Seed) -> Self {
-        let policy = arm.policy();
-        let fit = Fit {
-            workers: WORKERS,
-            service: SERVICE,
-            timeout: policy.attempt_timeout.unwrap_or(SETTLE),
-        };
+    fn new(callers: &Callers, server: Server, seed: Seed) -> Self {
+        let Callers { policy, door } = callers.clone();
         Self {
             slot: Slot::new(
                 SlotName::new("client-server", "client", "server"),
@@ -107,7 +129,7 @@ impl Caller {
                 Arc::new(Fanout::default()),
                 seed.role("slot").value(),
             ),
-            server: Guarded::new(server, arm.door(fit), Arc::new(Fanout::default())),
+            server: Guarded::new(server, door, Arc::new(Fanout::default())),
             attempts: Arc::default(),
         }
     }
