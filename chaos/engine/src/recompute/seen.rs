@@ -43,7 +43,7 @@ impl<'a> Seen<'a> {
 
 /// Whether the fault breaks the attempt's link and was on at any moment of its life.
 fn met(told: &Told, fault: &str, attempt: &Attempt) -> bool {
-    let of = |marks: &'_ [Mark]| -> Vec<(i64, i64)> {
+    let of = |marks: &[Mark]| -> Vec<(i64, i64)> {
         let of_it = marks.iter().filter(|m| m.fault == fault);
         of_it.map(|m| (m.begun_us, m.done_us)).collect()
     };

@@ -18,7 +18,7 @@ impl RunResult {
 fn words(control: &NegativeControl, objections: &[String]) -> String {
     let became = match objections {
         [] => "and they did not".to_owned(),
-        [all @ ..] => format!("but it shows nothing: {}", all.join("; ")),
+        all => format!("but it shows nothing: {}", all.join("; ")),
     };
     format!(
         "negative control: run without what its checks are about, because {}; its checks must not \
