@@ -121,6 +121,7 @@ async fn run(store: &SqlStore, model: &mut Model, step: Step, at: i64) {
     match step {
         Step::Reserve(key, lines) => {
             let demand = Demand {
+                ttl_ms: None,
                 order_key: key.to_string(),
                 lines: lines.clone(),
             };
@@ -216,6 +217,7 @@ async fn a_call_that_is_dropped_anywhere_is_done_or_undone() {
     let (mut dropped, mut done) = (0, 0);
     for n in 0..200 {
         let demand = Demand {
+            ttl_ms: None,
             order_key: format!("k{n}"),
             lines: lines.clone(),
         };

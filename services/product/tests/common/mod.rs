@@ -283,6 +283,7 @@ impl Shop {
             order_key: key.into(),
             lines,
             requesting_service: "test".into(),
+            ttl_ms: 0,
         };
         self.grpc
             .clone()
