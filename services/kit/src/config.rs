@@ -20,7 +20,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 /// Variables that start so are ours: one that nobody reads is a typing error.
-const PREFIXES: [&str; 12] = [
+const PREFIXES: [&str; 13] = [
     "LAB_",
     "RETRY_",
     "CIRCUIT_BREAKER_",
@@ -33,6 +33,7 @@ const PREFIXES: [&str; 12] = [
     "PAYMENT_",
     "OUTBOX_",
     "ORDER_SAGA_",
+    "ORDER_KEY_",
 ];
 
 /// Known to the project but not read by every part: never a problem.

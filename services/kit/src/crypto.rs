@@ -74,7 +74,8 @@ impl FieldKeys {
         })
     }
 
-    const LAB: &'static str = "lab:bGFiLW1vZGUtZmllbGQta2V5LW5vdC1hLXNlY3JldC4=";
+    /// The fixed key of lab mode, as `FIELD_ENCRYPTION_KEYS` takes it: no secret.
+    pub const LAB: &'static str = "lab:bGFiLW1vZGUtZmllbGQta2V5LW5vdC1hLXNlY3JldC4=";
 
     /// The fixed key of lab mode and of tests.
     pub fn for_test() -> Self {

@@ -71,6 +71,21 @@ impl Defects {
         defects
     }
 
+    /// With one of them on for good, for a simulation.
+    ///
+    /// # Panics
+    /// When the list does not name it.
+    #[must_use]
+    pub fn always(known: &[&'static str], defect: &str) -> Self {
+        let defects = Self::for_test(known);
+        defects.set(defect, b"").expect("a known defect");
+        if let Some(inner) = &defects.inner {
+            let far = Instant::now() + std::time::Duration::from_secs(1 << 30);
+            inner.table.lock().on.values_mut().for_each(|on| on.until = far);
+        }
+        defects
+    }
+
     /// Says which defects the process has.
     pub fn declare(&self, defects: &[&'static str]) {
         if let Some(inner) = &self.inner {
