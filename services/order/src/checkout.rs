@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long a cancelled order's stock is this process's to put back.
-const CANCEL_LEASE: Duration = Duration::from_secs(12);
+const CANCEL_LEASE: Duration = Duration::from_secs(6);
 
 /// Places orders, and calls them off.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use common::{
     BUYER, child::OrderProcess,
     fakes::{Fault::Fail, FakePayments, FakeProducts, FakeUsers},
-    mails_in, order_body, poll, read,
+    mails_in, order_body, read,
     server::{GrpcServer, serve_payments, serve_products, serve_users},
     tokens::KeyServer,
 };
@@ -18,7 +18,7 @@ use proto::product::ReservationState;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 use tonic::Code;
 
 /// What surrounds the process, and outlives it.
@@ -127,7 +127,9 @@ impl World {
         let path = self.dir.path().join("order.db");
         let pool = sqlx::AnyPool::connect(&format!("sqlite://{}", path.display()));
         let pool = pool.await.unwrap();
-        poll("all sagas over and mails delivered", || async {
+        // Longer than any lease.
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
             let open: i64 = sqlx::query_scalar(
                 "SELECT (SELECT COUNT(*) FROM sagas WHERE state NOT IN ('done', 'undone', \
                  'cancelled')) + (SELECT COUNT(*) FROM outbox WHERE delivered_ms IS NULL)",
@@ -135,9 +137,12 @@ impl World {
             .fetch_one(&pool)
             .await
             .unwrap();
-            (open == 0).then_some(())
-        })
-        .await;
+            if open == 0 {
+                break;
+            }
+            assert!(Instant::now() < end, "{open} sagas and mails are left");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         sqlx::query_scalar("SELECT status FROM orders")
             .fetch_all(&pool)
             .await

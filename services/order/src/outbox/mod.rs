@@ -21,10 +21,10 @@ use crate::{
 /// Between two looks.
 const EVERY: Duration = Duration::from_millis(500);
 /// Mails at once.
-const BATCH: i64 = 20;
+const BATCH: i64 = 4;
 /// How long a batch is its holder's, and how long one mail may take of that.
-const LEASE: Duration = Duration::from_secs(60);
-const ONE: Duration = Duration::from_secs(2);
+const LEASE: Duration = Duration::from_secs(15);
+const ONE: Duration = Duration::from_secs(3);
 /// Waits between tries of one mail: doubled from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LAST_WAIT: Duration = Duration::from_secs(60);
@@ -53,8 +53,16 @@ impl Outbox {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(error) = self.pass().await {
-                tracing::warn!(%error, "mails wait for the database");
+            loop {
+                match self.pass().await {
+                    // A backlog is worked off without waiting.
+                    Ok(delivered) if delivered > 0 => {}
+                    Ok(_) => break,
+                    Err(error) => {
+                        tracing::warn!(%error, "mails wait for the database");
+                        break;
+                    }
+                }
             }
         }
     }

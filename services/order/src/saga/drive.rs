@@ -21,7 +21,7 @@ use crate::{
 
 /// How long the undoing of a failed order may take before recovery goes on with it; the request's
 /// own deadline may have passed by then.
-const UNDO_WITHIN: Duration = Duration::from_secs(10);
+const UNDO_WITHIN: Duration = Duration::from_secs(4);
 /// A holder may be this much later than its request's deadline.
 const GRACE: Duration = Duration::from_secs(2);
 

@@ -16,7 +16,7 @@ use crate::error::Result;
 const EVERY: Duration = Duration::from_secs(1);
 /// One saga's step, and how long it is kept from others for it.
 const STEP: Duration = Duration::from_secs(3);
-const LEASE: Duration = Duration::from_secs(10);
+const LEASE: Duration = Duration::from_secs(5);
 /// At once.
 const BATCH: i64 = 32;
 /// Waits between tries of one saga: doubled from the first to the last.

@@ -62,7 +62,7 @@ impl SqlStore {
         Ok(())
     }
 
-    /// With its lines, on the writer's connection: the readers' may lag behind.
+    /// With its lines.
     async fn reread(&self, id: i64) -> Result<Order> {
         use super::OrderStore as _;
         self.find(id).await?.ok_or(OrderError::NotFound)

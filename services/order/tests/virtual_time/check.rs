@@ -92,7 +92,9 @@ fn clients(world: &World) -> Vec<String> {
                 }
                 answers.entry(who).or_default().insert(answer.clone());
             }
-            Outcome::Info => drop(info.insert(who)),
+            Outcome::Info => {
+                info.insert(who);
+            }
             Outcome::Refused => {}
         }
     }

@@ -134,7 +134,8 @@ impl World {
             clients.spawn(Arc::clone(self).client(client));
         }
         let mut broken = Vec::new();
-        while clients.join_next().await.is_some() {
+        while let Some(client) = clients.join_next().await {
+            client.unwrap();
             broken.extend(check::snapshot(self));
         }
         sleep(FAULTS_UNTIL).await;
