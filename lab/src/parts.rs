@@ -372,7 +372,12 @@ mod tests {
     fn only_the_user_service_is_told_where_the_private_key_is() {
         let (parts, ..) = shop();
         assert!(value(&parts, "user-service", "JWT_PRIVATE_KEY_PATH").is_some());
-        for part in ["product-service", "payment-service", "order-service", "gateway"] {
+        for part in [
+            "product-service",
+            "payment-service",
+            "order-service",
+            "gateway",
+        ] {
             assert_eq!(value(&parts, part, "JWT_PRIVATE_KEY_PATH"), None);
         }
         assert_eq!(value(&parts, "gateway", "FIELD_ENCRYPTION_KEYS"), None);

@@ -210,7 +210,8 @@ impl Checkout {
     /// # Errors
     /// As [`Checkout::change`]; another's order is [`OrderError::NotFound`].
     pub async fn cancel(&self, ctx: &Ctx, order_id: i64, owner: i64) -> Result<Order> {
-        self.step(ctx, order_id, Status::Cancelled, Some(owner)).await
+        self.step(ctx, order_id, Status::Cancelled, Some(owner))
+            .await
     }
 
     async fn step(

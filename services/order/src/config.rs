@@ -66,17 +66,24 @@ impl Config {
             field_keys: FieldKeys::read(env),
             saga_ttl: saga_ttl(env),
             keep_keys: Duration::from_secs(
-                3600 * env.parse_or("ORDER_KEY_HOURS", KEY_HOURS).clamp(1, 24 * 366),
+                3600 * env
+                    .parse_or("ORDER_KEY_HOURS", KEY_HOURS)
+                    .clamp(1, 24 * 366),
             ),
             smtp,
-            outbox_dir: env.text("OUTBOX_DIR").unwrap_or_else(|| OUTBOX.to_owned()).into(),
+            outbox_dir: env
+                .text("OUTBOX_DIR")
+                .unwrap_or_else(|| OUTBOX.to_owned())
+                .into(),
             sender,
         }
     }
 
     /// The sender unless `OUTBOX_FROM` says otherwise.
     pub fn sender() -> Mailbox {
-        SENDER.parse().unwrap_or_else(|_| unreachable!("an address of ours"))
+        SENDER
+            .parse()
+            .unwrap_or_else(|_| unreachable!("an address of ours"))
     }
 }
 

@@ -1,10 +1,10 @@
 //! What can go wrong with an order, and what the wire says of it.
 
+use crate::domain::{BasketError, Shortage, Status};
 use http::StatusCode;
 use kit::{ApiError, crypto};
 use resilience::{CallError, Classify as _, FailureKind};
 use serde_json::json;
-use crate::domain::{BasketError, Shortage, Status};
 
 /// Everything that ends a request of this service early.
 #[derive(Debug, thiserror::Error)]

@@ -183,7 +183,10 @@ impl Parts {
             settings.clone(),
         );
         let recovery = Recovery::new(recovering(config, sql, settings)?);
-        let mut links = vec![("user-service", users.clone()), ("product-service", products)];
+        let mut links = vec![
+            ("user-service", users.clone()),
+            ("product-service", products),
+        ];
         links.extend(payment.map(|link| ("payment-service", link)));
         let checkout = Checkout::new(
             store.clone(),
@@ -218,8 +221,11 @@ fn paying(link: Link) -> Arc<dyn Payments> {
 
 /// Recovery's saga: past the slots of requests, whose breakers it must neither open nor wait for.
 fn recovering(config: &Config, sql: &Arc<SqlStore>, settings: Settings) -> anyhow::Result<Saga> {
-    let products: Arc<dyn Stock> =
-        Arc::new(Products::new(link(config, unwatched("recovery")?, Peer::Product)?));
+    let products: Arc<dyn Stock> = Arc::new(Products::new(link(
+        config,
+        unwatched("recovery")?,
+        Peer::Product,
+    )?));
     let payment_url = config.payment_grpc_url.as_ref();
     let payment = payment_url
         .map(|url| link_to(config, unwatched("recovery")?, url, PAYMENT_RPC).map(paying))

@@ -213,7 +213,10 @@ impl Sampler {
         if account.name == format!("user{number}") {
             return Ok((user_id, account));
         }
-        let what = format!("account {user_id} is {:?}, not the sample user{number}", account.name);
+        let what = format!(
+            "account {user_id} is {:?}, not the sample user{number}",
+            account.name
+        );
         Err(OrderError::BadAnswer {
             dependency: "user",
             what,

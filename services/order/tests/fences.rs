@@ -88,7 +88,9 @@ async fn begun(store: &SqlStore, key: &str, claim: Option<Claim>) -> Hold {
 
 async fn placed(store: &SqlStore, key: &str) -> Hold {
     let mut hold = begun(store, key, None).await;
-    let placed = store.place(&ctx(), &mut hold, &order(key), None, render).await;
+    let placed = store
+        .place(&ctx(), &mut hold, &order(key), None, render)
+        .await;
     placed.unwrap().unwrap();
     hold
 }
@@ -97,7 +99,13 @@ async fn placed(store: &SqlStore, key: &str) -> Hold {
 async fn a_saga_is_taken_over_by_one_of_many_and_its_late_holder_changes_nothing() {
     let (_dir, store) = open().await;
     let mut late = begun(&store, "k", None).await;
-    assert!(store.take_over(&lease(9_000), 999, 10).await.unwrap().is_empty());
+    assert!(
+        store
+            .take_over(&lease(9_000), 999, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     let mut takers = JoinSet::new();
     for _ in 0..8 {
         let store = Arc::clone(&store);
@@ -106,9 +114,13 @@ async fn a_saga_is_taken_over_by_one_of_many_and_its_late_holder_changes_nothing
     let mut taken: Vec<Hold> = takers.join_all().await.into_iter().flatten().collect();
     assert_eq!(taken.len(), 1);
     // Neither the order nor an end comes from who lost it.
-    let lost = store.place(&ctx(), &mut late, &order("k"), None, render).await;
+    let lost = store
+        .place(&ctx(), &mut late, &order("k"), None, render)
+        .await;
     assert_eq!(lost.unwrap(), None);
-    let ours = store.advance(&ctx(), &mut late, SagaState::Undone, 1_001).await;
+    let ours = store
+        .advance(&ctx(), &mut late, SagaState::Undone, 1_001)
+        .await;
     assert!(!ours.unwrap());
     assert_eq!((taken[0].fence, taken[0].attempts), (2, 1));
     let ours = store.advance(&ctx(), &mut taken[0], SagaState::Undoing, 1_001);
@@ -125,14 +137,33 @@ async fn an_open_saga_past_its_deadline_is_taken_from_whoever_holds_it() {
     };
     store.begin(&ctx(), &begin).await.unwrap();
     placed(&store, "placed").await;
-    assert!(store.take_over(&lease(9_000), 999, 10).await.unwrap().is_empty());
+    assert!(
+        store
+            .take_over(&lease(9_000), 999, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     let taken = store.take_over(&lease(9_000), 5_000, 10).await.unwrap();
     let keys: Vec<&str> = taken.iter().map(|hold| hold.order_key.as_str()).collect();
     assert_eq!(keys.len(), 2, "{keys:?}");
     // Put off, it waits for its time.
     store.defer(&taken[0], 7_000).await.unwrap();
-    assert!(store.take_over(&lease(9_000), 6_999, 10).await.unwrap().is_empty());
-    assert_eq!(store.take_over(&lease(9_000), 7_000, 10).await.unwrap().len(), 1);
+    assert!(
+        store
+            .take_over(&lease(9_000), 6_999, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        store
+            .take_over(&lease(9_000), 7_000, 10)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -152,11 +183,17 @@ async fn a_withdrawn_order_was_never_there_and_one_that_is_shown_stays() {
     assert!(ours.await.unwrap());
     assert_eq!(store.look(&ctx(), OWNER, &claimed).await.unwrap(), None);
     assert_eq!(store.find_by_key("w").await.unwrap(), None);
-    assert!(store.claim(10, 10, 10).await.unwrap().is_empty(), "no mail of it");
+    assert!(
+        store.claim(10, 10, 10).await.unwrap().is_empty(),
+        "no mail of it"
+    );
 
     let mut shown = placed(&store, "s").await;
     assert_eq!(store.count(Filter::of(OWNER)).await.unwrap(), 0);
-    assert!(store.claim(10, 10, 10).await.unwrap().is_empty(), "not before it is shown");
+    assert!(
+        store.claim(10, 10, 10).await.unwrap().is_empty(),
+        "not before it is shown"
+    );
     let ours = store.advance(&ctx(), &mut shown, SagaState::Done, 1);
     assert!(ours.await.unwrap());
     assert_eq!(store.count(Filter::of(OWNER)).await.unwrap(), 1);
@@ -191,7 +228,10 @@ async fn a_finished_key_is_never_flipped() {
 async fn a_mails_late_holder_notes_nothing() {
     let (_dir, store) = open().await;
     let mut hold = placed(&store, "k").await;
-    store.advance(&ctx(), &mut hold, SagaState::Done, 1).await.unwrap();
+    store
+        .advance(&ctx(), &mut hold, SagaState::Done, 1)
+        .await
+        .unwrap();
     let first = store.claim(10, 100, 10).await.unwrap().remove(0);
     assert_eq!(first.contact.as_deref(), Some("a@example.com"));
     assert!(store.claim(109, 100, 10).await.unwrap().is_empty());

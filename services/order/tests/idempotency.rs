@@ -70,7 +70,11 @@ async fn the_first_answer_comes_again_byte_for_byte_whatever_has_changed() {
         text(shop.post_keyed(BUYER, "k", &[(1, 1), (2, 1)])).await,
         first
     );
-    assert_eq!(shop.products.calls.methods().len(), calls, "nobody is asked again");
+    assert_eq!(
+        shop.products.calls.methods().len(),
+        calls,
+        "nobody is asked again"
+    );
 }
 
 #[tokio::test]
@@ -78,7 +82,10 @@ async fn the_same_key_for_other_lines_is_refused() {
     let shop = Shop::open().await;
     assert_eq!(text(shop.post_keyed(BUYER, "k", &[(1, 1)])).await.0, 201);
     let (status, body) = read(shop.post_keyed(BUYER, "k", &[(1, 2)])).await;
-    assert_eq!((status, &body["code"]), (422, &"idempotency_key_reused".into()));
+    assert_eq!(
+        (status, &body["code"]),
+        (422, &"idempotency_key_reused".into())
+    );
     assert_error(&body, "Unprocessable Entity");
     // A field that is ignored makes no other body.
     let same = serde_json::json!({ "items": [{ "quantity": 1, "product_id": "1", "x": 1 }] });
@@ -111,7 +118,10 @@ async fn while_the_first_request_is_under_way_a_repeat_is_told_so() {
     .await;
     // Its order is stored by now, but not yet acknowledged.
     let (status, body) = read(shop.post_keyed(BUYER, "k", &[(1, 1)])).await;
-    assert_eq!((status, &body["code"]), (409, &"idempotency_key_in_flight".into()));
+    assert_eq!(
+        (status, &body["code"]),
+        (409, &"idempotency_key_in_flight".into())
+    );
     let (status, body) = read(shop.post_keyed(BUYER, "k", &[(9, 1)])).await;
     assert_eq!(status, 422, "{body}");
     let (_, page) = read(shop.get(BUYER, "/api/orders/")).await;
@@ -158,7 +168,9 @@ async fn no_key_and_an_empty_one_make_an_order_each() {
 async fn neither_key_nor_answer_is_kept_in_the_clear() {
     let shop = Shop::open().await;
     assert_eq!(
-        text(shop.post_keyed(BUYER, "my-secret-key", &[(1, 1)])).await.0,
+        text(shop.post_keyed(BUYER, "my-secret-key", &[(1, 1)]))
+            .await
+            .0,
         201
     );
     let dump: Vec<(String, String, String)> =

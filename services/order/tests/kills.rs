@@ -7,8 +7,9 @@ mod common;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use common::{
-    BUYER, child::OrderProcess,
-    fakes::{Fault::Fail, FakePayments, FakeProducts, FakeUsers},
+    BUYER,
+    child::OrderProcess,
+    fakes::{FakePayments, FakeProducts, FakeUsers, Fault::Fail},
     mails_in, order_body, read,
     server::{GrpcServer, serve_payments, serve_products, serve_users},
     tokens::KeyServer,
@@ -93,7 +94,13 @@ impl World {
         let staff: &[&str] = &["staff"];
         let steps = [
             (Method::POST, "/api/orders/", &[] as &[&str], &order, 201),
-            (Method::PATCH, "/api/orders/1/status/", staff, &confirmed, 200),
+            (
+                Method::PATCH,
+                "/api/orders/1/status/",
+                staff,
+                &confirmed,
+                200,
+            ),
             (Method::POST, "/api/orders/1/cancel/", &[], &none, 200),
         ];
         for (method, path, who, body, wanted) in steps {
@@ -155,10 +162,17 @@ impl World {
         assert_eq!(orders, ["cancelled"], "{point}");
         let states = self.products.states();
         let over = [ReservationState::Returned, ReservationState::Released];
-        assert!(states.iter().all(|state| over.contains(state)), "{point}: {states:?}");
+        assert!(
+            states.iter().all(|state| over.contains(state)),
+            "{point}: {states:?}"
+        );
         assert_eq!(self.products.units(1), 100, "{point}");
         assert_eq!(self.payments.paid(), 0, "{point}");
-        assert_eq!(mails_in(mails), ["cancelled", "confirmed", "pending"], "{point}");
+        assert_eq!(
+            mails_in(mails),
+            ["cancelled", "confirmed", "pending"],
+            "{point}"
+        );
     }
 }
 

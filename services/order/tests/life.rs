@@ -9,7 +9,10 @@ use serde_json::json;
 use tonic::Code;
 
 async fn mails(shop: &Shop, expected: &[&str]) {
-    poll("mails", || async { (shop.mails() == expected).then_some(()) }).await;
+    poll("mails", || async {
+        (shop.mails() == expected).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -20,13 +23,20 @@ async fn the_staff_takes_an_order_along_its_way_and_its_owner_hears_of_it() {
         let (status, body) = read(shop.patch(1, to)).await;
         assert_eq!(status, 200, "{body}");
         assert_eq!(body["status"], to);
-        assert_eq!((&body["items"], &body["created_at"]), (&order["items"], &order["created_at"]));
+        assert_eq!(
+            (&body["items"], &body["created_at"]),
+            (&order["items"], &order["created_at"])
+        );
     }
     let expected = ["confirmed", "delivered", "pending", "processing", "shipped"];
     mails(&shop, &expected).await;
     let dir = shop.dir().join("outbox");
-    let mail = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
-    let mail = mail.into_iter().find(|path| path.to_string_lossy().contains(".shipped."));
+    let mail = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let mail = mail
+        .into_iter()
+        .find(|path| path.to_string_lossy().contains(".shipped."));
     let text = std::fs::read_to_string(mail.unwrap()).unwrap();
     assert!(text.contains("To: user987654318@example.com"), "{text}");
     assert!(text.contains("Your order 1 over 3.00 is shipped"), "{text}");
@@ -35,19 +45,36 @@ async fn the_staff_takes_an_order_along_its_way_and_its_owner_hears_of_it() {
 #[tokio::test]
 async fn no_other_step_is_taken() {
     let shop = Shop::open().await;
-    let all = ["pending", "confirmed", "processing", "shipped", "delivered", "cancelled"];
+    let all = [
+        "pending",
+        "confirmed",
+        "processing",
+        "shipped",
+        "delivered",
+        "cancelled",
+    ];
     let way = ["confirmed", "processing", "shipped", "delivered"];
     shop.order(BUYER, &[(1, 1)]).await;
     for (at, next) in way.iter().enumerate() {
         let early = at < 2;
-        for to in all.iter().filter(|to| *to != next && !(early && **to == "cancelled")) {
+        for to in all
+            .iter()
+            .filter(|to| *to != next && !(early && **to == "cancelled"))
+        {
             let (status, body) = read(shop.patch(1, to)).await;
-            assert_eq!((status, &body["code"]), (400, &"status_not_allowed".into()), "{to}");
+            assert_eq!(
+                (status, &body["code"]),
+                (400, &"status_not_allowed".into()),
+                "{to}"
+            );
             assert!(body["status"].is_array(), "{body}");
         }
         assert_eq!(read(shop.patch(1, next)).await.0, 200);
     }
-    for (body, code) in [(json!({}), "invalid"), (json!({ "status": "lost" }), "invalid")] {
+    for (body, code) in [
+        (json!({}), "invalid"),
+        (json!({ "status": "lost" }), "invalid"),
+    ] {
         let patch = shop.patch(1, "x").json(&body);
         let (status, answer) = read(patch).await;
         assert_eq!((status, &answer["code"]), (400, &code.into()), "{answer}");
@@ -57,7 +84,10 @@ async fn no_other_step_is_taken() {
     let url = shop.url("/api/orders/1/status/");
     let patch = reqwest::Client::new().patch(url);
     let patch = patch.bearer_auth(shop.keys.token(BUYER, &[]));
-    assert_eq!(read(patch.json(&json!({ "status": "confirmed" }))).await.0, 403);
+    assert_eq!(
+        read(patch.json(&json!({ "status": "confirmed" }))).await.0,
+        403
+    );
 }
 
 #[tokio::test]
@@ -74,7 +104,11 @@ async fn a_cancelled_orders_stock_and_payment_go_back_once() {
         .calls
         .plan("ReturnReservation", [Fail(Code::Internal)]);
     let (status, body) = read(shop.cancel(BUYER, 1)).await;
-    assert_eq!((status, &body["status"]), (200, &"cancelled".into()), "{body}");
+    assert_eq!(
+        (status, &body["status"]),
+        (200, &"cancelled".into()),
+        "{body}"
+    );
     // The first try failed: recovery goes on.
     shop.settled().await;
     assert_eq!((shop.products.units(1), shop.products.units(2)), (100, 100));

@@ -34,7 +34,9 @@ async fn an_order_is_authorised_and_captured_once_with_two_more_calls() {
 #[tokio::test]
 async fn lost_replies_are_asked_again_and_move_money_once() {
     let shop = open().await;
-    shop.payments.calls.plan("Authorize", [LoseReply, LoseReply]);
+    shop.payments
+        .calls
+        .plan("Authorize", [LoseReply, LoseReply]);
     shop.payments.calls.plan("Capture", vec![LoseReply; 3]);
     shop.order(BUYER, &[(1, 2)]).await;
     shop.settled().await;
@@ -61,7 +63,9 @@ async fn a_declined_payment_leaves_nothing_behind() {
 async fn without_the_payment_service_stock_goes_back_and_later_the_payment_too() {
     let mut shop = open().await;
     shop.payments.calls.plan("Authorize", vec![LoseReply; 3]);
-    shop.payments.calls.plan("Void", vec![Fail(Code::Unavailable); 3]);
+    shop.payments
+        .calls
+        .plan("Void", vec![Fail(Code::Unavailable); 3]);
     let (status, body) = read(shop.post(BUYER, &[(1, 2)])).await;
     assert_eq!(status, 503, "{body}");
     poll("released", || async {

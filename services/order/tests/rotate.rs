@@ -61,7 +61,10 @@ async fn keys_rotate_under_requests_and_old_values_stay_readable() {
     rotate(shop.config().clone()).await;
     let all = ciphers(&shop).await;
     assert_eq!(all.len(), 3 * (30 + made));
-    assert!(all.iter().all(|value| value.starts_with("v1.new.")), "{all:?}");
+    assert!(
+        all.iter().all(|value| value.starts_with("v1.new.")),
+        "{all:?}"
+    );
     // Found by the same index, answered the same.
     let (_, again) = read(shop.post_keyed(BUYER, "k0", &[(1, 1)])).await;
     assert_eq!(again, first);

@@ -125,7 +125,9 @@ async fn killed_at(point: &str) {
         assert_eq!(answer, Some(state), "{point} {step}");
     }
     let end = timeout(Duration::from_secs(10), process.child.wait()).await;
-    let end = end.unwrap_or_else(|_| panic!("{point} killed nothing")).unwrap();
+    let end = end
+        .unwrap_or_else(|_| panic!("{point} killed nothing"))
+        .unwrap();
     assert_eq!(end.signal(), Some(9), "{point}");
     let process = Process::start(dir.path()).await;
     let rest = LIFE.iter().skip_while(|(step, _)| *step != operation);

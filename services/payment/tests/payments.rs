@@ -22,7 +22,12 @@ impl Bank {
         let url = format!("sqlite://{}?mode=rwc", dir.path().join("p.db").display());
         let mut common = Common::for_test("payment");
         common.database_url = Some(url.clone());
-        let running = App::start(Config { common, limit_cents }).await.unwrap();
+        let running = App::start(Config {
+            common,
+            limit_cents,
+        })
+        .await
+        .unwrap();
         let address = format!("http://{}", running.grpc.unwrap());
         let client = PaymentServiceClient::connect(address).await.unwrap();
         Self {
@@ -100,10 +105,7 @@ async fn every_call_may_be_repeated_and_moves_money_once() {
     let bank = Bank::open(None).await;
     assert_eq!(bank.status("k").await, PaymentState::Unknown);
     for _ in 0..2 {
-        assert_eq!(
-            bank.authorize("k", 990).await,
-            Ok(PaymentState::Authorized)
-        );
+        assert_eq!(bank.authorize("k", 990).await, Ok(PaymentState::Authorized));
     }
     for _ in 0..3 {
         assert_eq!(bank.capture("k").await, PaymentState::Captured);

@@ -120,7 +120,9 @@ impl kit::cli::Service for App {
     }
 
     async fn migrate(config: Config) -> anyhow::Result<()> {
-        open(&config.common, identity, Lab::default()).await.map(drop)
+        open(&config.common, identity, Lab::default())
+            .await
+            .map(drop)
     }
 
     async fn seed(config: Config) -> anyhow::Result<()> {

@@ -29,7 +29,11 @@ fn cases() -> usize {
 async fn until_units(shop: &Shop, id: i32, units: i32) {
     let end = Instant::now() + Duration::from_secs(10);
     while shop.units(id).await != units {
-        assert!(Instant::now() < end, "{} units of {units}", shop.units(id).await);
+        assert!(
+            Instant::now() < end,
+            "{} units of {units}",
+            shop.units(id).await
+        );
         sleep(Duration::from_millis(20)).await;
     }
 }
@@ -38,7 +42,12 @@ async fn until_units(shop: &Shop, id: i32, units: i32) {
 async fn an_expired_reservation_gives_its_units_back_once() {
     let shop = Shop::empty().await;
     let id = shop.product("A", 10).await;
-    assert!(shop.reserve_for("k", &[(id, 4)], 50).await.unwrap().reserved);
+    assert!(
+        shop.reserve_for("k", &[(id, 4)], 50)
+            .await
+            .unwrap()
+            .reserved
+    );
     assert_eq!(shop.units(id).await, 6);
     until_units(&shop, id, 10).await;
     assert_eq!(shop.commit("k").await, EXPIRED);
@@ -59,7 +68,10 @@ async fn what_is_committed_in_time_never_expires() {
     assert_eq!(shop.commit("k").await, COMMITTED);
     shop.reserve_for("for ever", &[(id, 1)], 0).await.unwrap();
     sleep(Duration::from_millis(1200)).await;
-    assert_eq!((shop.commit("k").await, shop.units(id).await), (COMMITTED, 5));
+    assert_eq!(
+        (shop.commit("k").await, shop.units(id).await),
+        (COMMITTED, 5)
+    );
     assert_eq!(shop.commit("for ever").await, COMMITTED);
 }
 
@@ -69,7 +81,12 @@ async fn at_expiry(shop: &Shop, id: i32, n: usize) -> i32 {
     let key = format!("k{n}");
     let ttl = 60;
     let asked = Instant::now();
-    assert!(shop.reserve_for(&key, &[(id, 1)], ttl).await.unwrap().reserved);
+    assert!(
+        shop.reserve_for(&key, &[(id, 1)], ttl)
+            .await
+            .unwrap()
+            .reserved
+    );
     let answered = Instant::now();
     // The expiry lies between the two; the commit, 5 ms around the middle.
     let middle = asked + (answered - asked) / 2 + Duration::from_millis(55);
@@ -101,7 +118,10 @@ async fn a_commit_at_the_moment_of_expiry_has_one_end_state() {
         }
     }
     assert_eq!(sold + expired, units);
-    assert!(sold > 0 && expired > 0, "{sold} sold, {expired} expired: no race was run");
+    assert!(
+        sold > 0 && expired > 0,
+        "{sold} sold, {expired} expired: no race was run"
+    );
     let left = i32::try_from(units - sold).unwrap();
     until_units(&shop, id, left).await;
     assert_eq!(shop.ledger(id).await.0, units - sold);
@@ -116,7 +136,10 @@ async fn a_committed_reservation_comes_back_once() {
     for _ in 0..3 {
         assert_eq!(shop.give_back("k").await, RETURNED);
     }
-    assert_eq!((shop.commit("k").await, shop.release("k").await), (RETURNED, RETURNED));
+    assert_eq!(
+        (shop.commit("k").await, shop.release("k").await),
+        (RETURNED, RETURNED)
+    );
     assert_eq!((shop.units(id).await, shop.ledger(id).await.0), (10, 10));
     // One that is held is released; one that never was is kept out.
     shop.reserve("held", &[(id, 4)]).await.unwrap();

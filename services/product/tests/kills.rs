@@ -159,7 +159,11 @@ async fn asked(dir: &Path, db: &Db, point: &str, operation: &str) {
     for (step, state) in life(operation) {
         let answer = process.ask(step).await;
         let last = *step == operation;
-        assert_eq!(answer, if last { None } else { Some(*state) }, "{point} {step}");
+        assert_eq!(
+            answer,
+            if last { None } else { Some(*state) },
+            "{point} {step}"
+        );
     }
     dead(&mut process, point).await;
     agrees(db, point).await;
@@ -204,7 +208,9 @@ async fn swept(dir: &Path, db: &Db, point: &str) {
 
 async fn dead(process: &mut Process, point: &str) {
     let end = timeout(Duration::from_secs(10), process.child.wait()).await;
-    let end = end.unwrap_or_else(|_| panic!("{point} killed nothing")).unwrap();
+    let end = end
+        .unwrap_or_else(|_| panic!("{point} killed nothing"))
+        .unwrap();
     assert_eq!(end.signal(), Some(9), "{point}");
 }
 

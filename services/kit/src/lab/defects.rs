@@ -81,7 +81,12 @@ impl Defects {
         defects.set(defect, b"").expect("a known defect");
         if let Some(inner) = &defects.inner {
             let far = Instant::now() + std::time::Duration::from_secs(1 << 30);
-            inner.table.lock().on.values_mut().for_each(|on| on.until = far);
+            inner
+                .table
+                .lock()
+                .on
+                .values_mut()
+                .for_each(|on| on.until = far);
         }
         defects
     }
@@ -123,7 +128,10 @@ impl Defects {
         let mut table = inner.table.lock();
         let known = table.known.iter().find(|known| **known == defect);
         let defect = *known.ok_or_else(|| {
-            format!("no defect {defect:?} here; there are: {}", table.known.join(", "))
+            format!(
+                "no defect {defect:?} here; there are: {}",
+                table.known.join(", ")
+            )
         })?;
         let acted = table.on.get(defect).map_or(0, |on| on.acted);
         let on = On {
@@ -202,6 +210,11 @@ mod tests {
     async fn outside_of_the_lab_there_is_none() {
         assert!(Defects::off().set("late_key", b"").is_err());
         assert!(!Defects::off().on("late_key"));
-        assert!(Defects::for_test(&["a"]).set("b", b"").unwrap_err().contains('a'));
+        assert!(
+            Defects::for_test(&["a"])
+                .set("b", b"")
+                .unwrap_err()
+                .contains('a')
+        );
     }
 }

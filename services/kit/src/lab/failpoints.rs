@@ -155,7 +155,10 @@ impl Failpoints {
         let mut table = inner.table.lock();
         let known = table.known.iter().find(|known| **known == point);
         let point = *known.ok_or_else(|| {
-            format!("no failpoint {point:?} here; there are: {}", table.known.join(", "))
+            format!(
+                "no failpoint {point:?} here; there are: {}",
+                table.known.join(", ")
+            )
         })?;
         let same = table.armed.get(point);
         let same = same.filter(|a| (a.action, a.hit) == (wish.action, wish.hit));
@@ -288,7 +291,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_point_whose_owner_died_lets_go() {
         let points = points();
-        points.arm("a", br#"{"action":"hang","lease":"2s"}"#).unwrap();
+        points
+            .arm("a", br#"{"action":"hang","lease":"2s"}"#)
+            .unwrap();
         tokio::time::advance(Duration::from_secs(3)).await;
         points.hit("a").await;
         assert_eq!(points.show()["armed"], json!([]));

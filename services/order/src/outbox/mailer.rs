@@ -127,7 +127,9 @@ impl Mailer for FolderMailer {
         tokio::fs::create_dir_all(&self.dir).await?;
         let path = self.dir.join(format!("{}.eml", event.event_id));
         // Whole or not at all, whoever reads meanwhile; two holders don't share the name.
-        let part = self.dir.join(format!(".{}.{}", event.event_id, event.fence));
+        let part = self
+            .dir
+            .join(format!(".{}.{}", event.event_id, event.fence));
         tokio::fs::write(&part, text).await?;
         tokio::fs::rename(&part, &path).await?;
         Ok(())
@@ -158,12 +160,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mailer = FolderMailer::new(dir.path().join("out"), "shop@example.com".parse().unwrap());
         mailer.send(&event()).await.unwrap();
-        let again = Event { fence: 2, ..event() };
+        let again = Event {
+            fence: 2,
+            ..event()
+        };
         mailer.send(&again).await.unwrap();
         let files: Vec<_> = std::fs::read_dir(dir.path().join("out")).unwrap().collect();
         assert_eq!(files.len(), 1);
         let text = std::fs::read_to_string(files[0].as_ref().unwrap().path()).unwrap();
-        for part in ["To: a@example.com", "X-Event-Id: k.confirmed", "19.80", "confirmed"] {
+        for part in [
+            "To: a@example.com",
+            "X-Event-Id: k.confirmed",
+            "19.80",
+            "confirmed",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }

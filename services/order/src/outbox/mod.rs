@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use kit::{lab::Failpoints, time::now_ms};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-pub use mailer::{FolderMailer, MailError, Mailer, SmtpMailer, Smtp};
+pub use mailer::{FolderMailer, MailError, Mailer, Smtp, SmtpMailer};
 
 use crate::{
     error::Result,

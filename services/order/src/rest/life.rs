@@ -80,7 +80,9 @@ pub async fn cancel(
     Path(id): Path<String>,
 ) -> ApiResult<Json<OrderView>> {
     let checkout = &shared.checkout;
-    let order = checkout.cancel(&ctx, number(&id)?, principal.user_id).await?;
+    let order = checkout
+        .cancel(&ctx, number(&id)?, principal.user_id)
+        .await?;
     Ok(Json(order.into()))
 }
 
@@ -96,7 +98,9 @@ fn wanted(status: Option<&Value>) -> ApiResult<Status> {
     };
     match status {
         None | Some(Value::Null) => Err(bad("This field is required.".to_owned())),
-        Some(Value::String(text)) => text.parse().map_err(|error: NoStatus| bad(error.to_string())),
+        Some(Value::String(text)) => text
+            .parse()
+            .map_err(|error: NoStatus| bad(error.to_string())),
         Some(other) => Err(bad(format!("\"{other}\" is not a valid choice."))),
     }
 }

@@ -98,7 +98,10 @@ fn read_order(
 ) -> Result<(Vec<Line>, Option<Claim>), OrderError> {
     let key = headers.get("idempotency-key");
     let key = key.map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned());
-    if key.as_ref().is_some_and(|key| key.chars().count() > MAX_KEY) {
+    if key
+        .as_ref()
+        .is_some_and(|key| key.chars().count() > MAX_KEY)
+    {
         return Err(OrderError::KeyTooLong);
     }
     let lines = lines::of_body(items).map_err(OrderError::Lines)?;

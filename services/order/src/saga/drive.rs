@@ -2,20 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kit::{
-    Ctx,
-    lab::{Defects, Failpoints},
-};
+use kit::Ctx;
 use resilience::deadline::Deadline;
-use tokio::sync::oneshot;
 
 use super::{
-    Begin, Begun, Claim, Clock, Hold, Journal, Lease, Payments, Render, SagaState, Stock,
-    SystemClock,
+    Begin, Begun, Draft, Hold, Journal, Lease, Payments, Reply, SagaState, Settings, Stock,
+    settings::millis,
 };
 use crate::{
     clients::{Authorized, Committed, Reserved},
-    domain::{Basket, Line, NewOrder, Reservation, Status},
+    domain::{NewOrder, Reservation, Status},
     error::{OrderError, Result},
 };
 
@@ -24,57 +20,6 @@ use crate::{
 const UNDO_WITHIN: Duration = Duration::from_secs(4);
 /// A holder may be this much later than its request's deadline.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// An order that passed every check, with the prices of that moment.
-#[derive(Clone, Debug)]
-pub struct Draft {
-    /// Names the order, its reservation and its payment.
-    pub order_key: String,
-    /// The owner.
-    pub user_id: i64,
-    /// Where mails about it go.
-    pub contact: Option<String>,
-    /// What is taken from stock.
-    pub lines: Vec<Line>,
-    /// What is bought.
-    pub basket: Basket,
-    /// The client's key.
-    pub claim: Option<Claim>,
-}
-
-/// What all sagas of a process have in common.
-#[derive(Clone)]
-pub struct Settings {
-    /// Names this process in leases.
-    pub owner: String,
-    /// Within this and five seconds every saga ends, as long as the services answer.
-    pub ttl: Duration,
-    /// Makes the answer of a stored order.
-    pub render: Render,
-    /// The time of leases.
-    pub clock: Arc<dyn Clock>,
-    /// Where the lab can end the process.
-    pub points: Failpoints,
-    /// The bugs that it can switch on.
-    pub defects: Defects,
-}
-
-impl Settings {
-    /// Of a process that no lab can get at.
-    pub fn new(owner: String, ttl: Duration, render: Render) -> Self {
-        Self {
-            owner,
-            ttl,
-            render,
-            clock: Arc::new(SystemClock),
-            points: Failpoints::off(),
-            defects: Defects::off(),
-        }
-    }
-}
-
-/// Where the answer goes, as soon as it is known: an order's JSON.
-pub type Reply = oneshot::Sender<Result<String>>;
 
 /// Makes, undoes and cancels orders over its collaborators.
 #[derive(Clone)]
@@ -171,7 +116,9 @@ impl Saga {
                 send(&mut reply, Ok(answer.clone()));
                 if let Some(claim) = late {
                     let (journal, user) = (&self.journal, draft.user_id);
-                    let _ = journal.remember_late(ctx, &hold, user, &claim, &answer).await;
+                    let _ = journal
+                        .remember_late(ctx, &hold, user, &claim, &answer)
+                        .await;
                 }
                 if hold.state == SagaState::Committed {
                     let captured = self.capture(&afterwards(ctx), &mut hold).await;
@@ -257,9 +204,7 @@ impl Saga {
         let cents = draft.basket.total.0;
         match payments.authorize(ctx, &draft.order_key, cents).await {
             Ok(Authorized::Yes) => Ok(()),
-            Ok(Authorized::Declined) => {
-                Err(Stop::undo(OrderError::PaymentDeclined, true, false))
-            }
+            Ok(Authorized::Declined) => Err(Stop::undo(OrderError::PaymentDeclined, true, false)),
             Err(error) => {
                 let taken = error.may_have_happened();
                 Err(Stop::undo(error, true, taken))
@@ -451,8 +396,4 @@ fn afterwards(ctx: &Ctx) -> Ctx {
         deadline: Deadline::after(UNDO_WITHIN),
         ..ctx.clone()
     }
-}
-
-pub(super) fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

@@ -37,6 +37,6 @@ impl TokioClock {
 
 impl Clock for TokioClock {
     fn now_ms(&self) -> i64 {
-        Self::START_MS + super::drive::millis(self.start.elapsed())
+        Self::START_MS + super::settings::millis(self.start.elapsed())
     }
 }

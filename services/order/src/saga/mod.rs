@@ -17,13 +17,15 @@
 mod drive;
 pub mod memory;
 mod recover;
+mod settings;
 mod types;
 
 use async_trait::async_trait;
 use kit::Ctx;
 
-pub use drive::{Draft, Reply, Saga, Settings};
+pub use drive::Saga;
 pub use recover::{Recovery, tidy};
+pub use settings::{Draft, Reply, Settings};
 pub use types::{Begin, Begun, Claim, Hold, Lease, SagaState};
 
 use crate::{

@@ -9,7 +9,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Hold, Saga, SagaState, drive::millis};
+use super::{Hold, Saga, SagaState, settings::millis};
 use crate::error::Result;
 
 /// Between two looks; a saga that could not be ended is looked at again after the wait below.
@@ -100,7 +100,10 @@ fn wait(attempts: i64) -> Duration {
 /// `shop_sagas_open{state}`.
 fn show(open: &[(SagaState, i64)]) {
     for state in SagaState::ALL.into_iter().filter(|state| !state.is_over()) {
-        let count = open.iter().find(|(of, _)| *of == state).map_or(0, |(_, n)| *n);
+        let count = open
+            .iter()
+            .find(|(of, _)| *of == state)
+            .map_or(0, |(_, n)| *n);
         metrics::gauge!("shop_sagas_open", "state" => state.as_str()).set(count as f64);
     }
 }

@@ -98,7 +98,9 @@ impl Journal for GuardedJournal {
         answer: &str,
     ) -> Result<()> {
         let journal = &self.journal;
-        journal.remember_late(ctx, hold, user_id, claim, answer).await
+        journal
+            .remember_late(ctx, hold, user_id, claim, answer)
+            .await
     }
 
     async fn advance(

@@ -44,8 +44,12 @@ impl SqlStore {
             Status::Cancelled => Some(cancel(&mut tx, &order, change).await?),
             _ => None,
         };
-        self.commit(tx, "order.status.before_commit", "order.status.after_commit")
-            .await?;
+        self.commit(
+            tx,
+            "order.status.before_commit",
+            "order.status.after_commit",
+        )
+        .await?;
         if late_mail {
             self.mail_later(&order.order_key, change.to, change.now_ms)
                 .await?;

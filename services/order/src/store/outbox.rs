@@ -35,7 +35,9 @@ impl SqlStore {
             .bind(limit)
             .fetch_all(&self.db.write)
             .await?;
-        let taken = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+        let taken = rows
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
         taken.collect()
     }
 
@@ -64,7 +66,9 @@ impl SqlStore {
                 what: format!("a mail about status {status:?}"),
             })?,
             total: Cents(row.try_get("total_cents")?),
-            contact: sealed.map(|sealed| self.contact(&key, &sealed)).transpose()?,
+            contact: sealed
+                .map(|sealed| self.contact(&key, &sealed))
+                .transpose()?,
             at_ms: row.try_get("created_ms")?,
         }))
     }

@@ -27,7 +27,8 @@ impl SqlStore {
     }
 
     fn fingerprint(&self, claim: &Claim) -> String {
-        self.cipher.blind_index("idempotency_keys.body", &claim.body)
+        self.cipher
+            .blind_index("idempotency_keys.body", &claim.body)
     }
 
     /// What the row of a key says. An answer counts from the moment its order is shown.
@@ -56,7 +57,9 @@ impl SqlStore {
             return Ok(Some(Begun::InFlight));
         };
         let key: String = row.try_get("order_key")?;
-        self.open_answer(&key, &sealed).map(Begun::Answered).map(Some)
+        self.open_answer(&key, &sealed)
+            .map(Begun::Answered)
+            .map(Some)
     }
 
     fn open_answer(&self, order_key: &str, sealed: &str) -> Result<String> {
@@ -222,10 +225,8 @@ fn hold_of(row: &sqlx::any::AnyRow) -> Result<Hold> {
 }
 
 fn state_of(text: &str) -> Result<SagaState> {
-    text.parse().map_err(|what| OrderError::Stored {
-        order_id: 0,
-        what,
-    })
+    text.parse()
+        .map_err(|what| OrderError::Stored { order_id: 0, what })
 }
 
 /// The one way from state to state; whether this call went it.
@@ -333,13 +334,7 @@ impl Journal for SqlStore {
         Ok(())
     }
 
-    async fn advance(
-        &self,
-        _: &Ctx,
-        hold: &mut Hold,
-        to: SagaState,
-        now_ms: i64,
-    ) -> Result<bool> {
+    async fn advance(&self, _: &Ctx, hold: &mut Hold, to: SagaState, now_ms: i64) -> Result<bool> {
         let work = self.advance_saga(hold, to, now_ms);
         let ours = self.db.timed("advance_saga", work).await?;
         if ours {
@@ -381,7 +376,8 @@ impl Journal for SqlStore {
     }
 
     async fn open(&self) -> Result<Vec<(SagaState, i64)>> {
-        let sql = format!("SELECT state, COUNT(*) FROM sagas WHERE state IN {ACTIVE} GROUP BY state");
+        let sql =
+            format!("SELECT state, COUNT(*) FROM sagas WHERE state IN {ACTIVE} GROUP BY state");
         let query = sqlx::query_as(AssertSqlSafe(sql));
         let work = query.fetch_all(&self.db.read);
         let rows: Vec<(String, i64)> = self.db.timed("count_sagas", work).await?;

@@ -76,7 +76,9 @@ impl OrderProcess {
     pub async fn dies(&mut self, why: &str) {
         let limit = Duration::from_secs(15);
         let end = tokio::time::timeout(limit, self.child.wait()).await;
-        let end = end.unwrap_or_else(|_| panic!("{why} killed nothing")).unwrap();
+        let end = end
+            .unwrap_or_else(|_| panic!("{why} killed nothing"))
+            .unwrap();
         use std::os::unix::process::ExitStatusExt as _;
         assert_eq!(end.signal(), Some(9), "{why}: {end}");
     }

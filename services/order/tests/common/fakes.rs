@@ -286,10 +286,7 @@ impl FakeProducts {
         let Some((state, lines)) = reservations.get_mut(key) else {
             return ReservationState::Unknown;
         };
-        if matches!(
-            *state,
-            ReservationState::Held | ReservationState::Committed
-        ) {
+        if matches!(*state, ReservationState::Held | ReservationState::Committed) {
             *state = ReservationState::Returned;
             let mut stock = self.stock.lock();
             for line in lines {

@@ -29,7 +29,9 @@ pub fn at_rest(world: &World) -> Vec<String> {
     let orders = world.journal.orders();
     for (key, state, deadline, _) in world.journal.sagas() {
         if !state.is_over() {
-            broken.push(format!("8: {key} is {state} still, its deadline was {deadline}"));
+            broken.push(format!(
+                "8: {key} is {state} still, its deadline was {deadline}"
+            ));
         }
     }
     let hidden = orders.values().filter(|row| !row.shown).count();
@@ -53,7 +55,10 @@ fn stock_and_payments(world: &World) -> Vec<String> {
     let states = world.stock.states();
     for (key, row) in &orders {
         if states.get(key) != Some(&HeldState::Committed) {
-            broken.push(format!("5: {key} has no committed stock: {:?}", states.get(key)));
+            broken.push(format!(
+                "5: {key} has no committed stock: {:?}",
+                states.get(key)
+            ));
         }
         if paid.get(key) != Some(&row.order.total.0) {
             broken.push(format!("5: {key} has paid {:?}", paid.get(key)));
@@ -65,10 +70,15 @@ fn stock_and_payments(world: &World) -> Vec<String> {
             broken.push(format!("5: stock of {key} is {state:?}"));
         }
     }
-    let kept = paid.iter().filter(|(key, n)| **n != 0 && !orders.contains_key(*key));
+    let kept = paid
+        .iter()
+        .filter(|(key, n)| **n != 0 && !orders.contains_key(*key));
     broken.extend(kept.map(|(key, n)| format!("5: {key} has paid {n} for nothing")));
     let open = world.payments.set_aside();
-    broken.extend(open.iter().map(|key| format!("8: {key}'s payment is set aside still")));
+    broken.extend(
+        open.iter()
+            .map(|key| format!("8: {key}'s payment is set aside still")),
+    );
     broken
 }
 
@@ -88,7 +98,9 @@ fn clients(world: &World) -> Vec<String> {
                     same == *answer && order.total.0 == attempt.units * 100
                 });
                 if !stands {
-                    broken.push(format!("1: {who:?} was told {answer:?}, which is not there"));
+                    broken.push(format!(
+                        "1: {who:?} was told {answer:?}, which is not there"
+                    ));
                 }
                 answers.entry(who).or_default().insert(answer.clone());
             }
@@ -109,7 +121,9 @@ fn clients(world: &World) -> Vec<String> {
     }
     for (user, count) in of_user {
         let own = answers.keys().filter(|(u, _)| *u == user).count();
-        let open = info.iter().filter(|who| who.0 == user && !answers.contains_key(*who));
+        let open = info
+            .iter()
+            .filter(|who| who.0 == user && !answers.contains_key(*who));
         let most = own + open.count();
         if count > most {
             broken.push(format!("2: user {user} has {count} orders for {most} keys"));

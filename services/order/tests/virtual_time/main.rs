@@ -22,7 +22,12 @@ fn a_thousand_seeds_keep_the_invariants() {
     let mut acknowledged = 0;
     for seed in 0..seeds() {
         let story = run(seed, None);
-        assert_eq!(story.broken, Vec::<String>::new(), "seed {seed}:\n{}", story.log);
+        assert_eq!(
+            story.broken,
+            Vec::<String>::new(),
+            "seed {seed}:\n{}",
+            story.log
+        );
         faults += story.faults;
         acknowledged += story.acknowledged;
     }

@@ -112,7 +112,9 @@ pub struct Disk(pub Arc<Net>, pub Arc<MemoryJournal>);
 #[async_trait]
 impl Stock for FarStock {
     async fn reserve(&self, c: &Ctx, key: &str, lines: &[Line], ttl: i64) -> Result<Reserved> {
-        self.0.call("product", self.1.reserve(c, key, lines, ttl)).await
+        self.0
+            .call("product", self.1.reserve(c, key, lines, ttl))
+            .await
     }
     async fn commit(&self, c: &Ctx, key: &str) -> Result<Committed> {
         self.0.call("product", self.1.commit(c, key)).await
@@ -128,7 +130,9 @@ impl Stock for FarStock {
 #[async_trait]
 impl Payments for FarPayments {
     async fn authorize(&self, c: &Ctx, key: &str, cents: i64) -> Result<Authorized> {
-        self.0.call("payment", self.1.authorize(c, key, cents)).await
+        self.0
+            .call("payment", self.1.authorize(c, key, cents))
+            .await
     }
     async fn capture(&self, c: &Ctx, key: &str) -> Result<bool> {
         self.0.call("payment", self.1.capture(c, key)).await

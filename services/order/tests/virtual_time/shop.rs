@@ -89,7 +89,9 @@ pub fn run(seed: u64, defect: Option<&str>) -> Story {
         let world = World::new(seed, defect);
         let broken = world.live().await;
         let attempts = world.attempts.lock();
-        let ok = attempts.iter().filter(|a| matches!(a.outcome, Outcome::Ok(_)));
+        let ok = attempts
+            .iter()
+            .filter(|a| matches!(a.outcome, Outcome::Ok(_)));
         Story {
             acknowledged: ok.count() as u64,
             faults: *world.faults.lock(),
@@ -152,8 +154,7 @@ impl World {
 
     fn start(self: &Arc<Self>, n: usize) {
         self.say(&format!("process {n} starts"));
-        let journal: Arc<dyn Journal> =
-            Arc::new(Disk(self.net.clone(), self.journal.clone()));
+        let journal: Arc<dyn Journal> = Arc::new(Disk(self.net.clone(), self.journal.clone()));
         let stock: Arc<dyn Stock> = Arc::new(FarStock(self.net.clone(), self.stock.clone()));
         let payments: Arc<dyn Payments> =
             Arc::new(FarPayments(self.net.clone(), self.payments.clone()));

@@ -138,7 +138,9 @@ pub(super) async fn due(db: &Db, limit: i64) -> Result<Vec<String>, StoreError> 
     .bind(limit)
     .fetch_all(&db.read)
     .await?;
-    rows.iter().map(|row| Ok(row.try_get("order_key")?)).collect()
+    rows.iter()
+        .map(|row| Ok(row.try_get("order_key")?))
+        .collect()
 }
 
 /// Ends a reservation whose time is over; the products whose units came back.
@@ -219,11 +221,13 @@ pub(super) async fn commit_unguarded(db: &Db, key: &str, at: i64) -> Result<bool
     }
     // As long as a busy process may take from the one to the other.
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    sqlx::query("UPDATE reservations SET state = 'committed', updated_ms = $2 WHERE order_key = $1")
-        .bind(key.to_owned())
-        .bind(at)
-        .execute(&db.write)
-        .await?;
+    sqlx::query(
+        "UPDATE reservations SET state = 'committed', updated_ms = $2 WHERE order_key = $1",
+    )
+    .bind(key.to_owned())
+    .bind(at)
+    .execute(&db.write)
+    .await?;
     Ok(true)
 }
 

@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use kit::db::Db;
 
-use super::{
-    Audit, Lab, Released, Store, StoreError, Units, ends, list, products, search, stock,
-};
+use super::{Audit, Lab, Released, Store, StoreError, Units, ends, list, products, search, stock};
 use crate::domain::{Changes, Demand, NewProduct, Product, Query, Reserved, State};
 use crate::seed::Sample;
 
@@ -153,9 +151,7 @@ impl Store for SqlStore {
     async fn commit(&self, order_key: &str, at: i64) -> Result<Option<State>, StoreError> {
         let Self { db, lab, .. } = self;
         let work = async {
-            if lab.defects.on("expiry_race")
-                && ends::commit_unguarded(db, order_key, at).await?
-            {
+            if lab.defects.on("expiry_race") && ends::commit_unguarded(db, order_key, at).await? {
                 return Ok(Some(State::Committed));
             }
             ends::commit(db.begin().await?, db.backend, order_key, at, lab).await
@@ -165,15 +161,13 @@ impl Store for SqlStore {
 
     async fn release(&self, order_key: &str, at: i64) -> Result<Released, StoreError> {
         let Self { db, lab, .. } = self;
-        let work =
-            async { ends::release(db.begin().await?, db.backend, order_key, at, lab).await };
+        let work = async { ends::release(db.begin().await?, db.backend, order_key, at, lab).await };
         db.timed("release_reservation", work).await
     }
 
     async fn give_up(&self, order_key: &str, at: i64) -> Result<Released, StoreError> {
         let Self { db, lab, .. } = self;
-        let work =
-            async { ends::give_up(db.begin().await?, db.backend, order_key, at, lab).await };
+        let work = async { ends::give_up(db.begin().await?, db.backend, order_key, at, lab).await };
         db.timed("return_reservation", work).await
     }
 
@@ -191,9 +185,7 @@ impl Store for SqlStore {
     }
 
     async fn mismatch(&self, audit: &mut Audit) -> Result<i64, StoreError> {
-        self.db
-            .timed("audit_stock", audit.mismatch(&self.db))
-            .await
+        self.db.timed("audit_stock", audit.mismatch(&self.db)).await
     }
 
     async fn units(&self, up_to_id: i64) -> Result<Vec<Units>, StoreError> {

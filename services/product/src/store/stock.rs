@@ -95,12 +95,7 @@ pub(super) async fn reserve(
 
 /// Makes the key's row, which is the lock: of many calls at once with one key, one makes it and
 /// the others wait here for its answer. Its time runs on the database's clock.
-async fn make(
-    tx: &mut Tx,
-    backend: Backend,
-    demand: &Demand,
-    at: i64,
-) -> Result<bool, StoreError> {
+async fn make(tx: &mut Tx, backend: Backend, demand: &Demand, at: i64) -> Result<bool, StoreError> {
     let now = clock::now_sql(backend);
     let made = sqlx::query(AssertSqlSafe(format!(
         "INSERT INTO reservations (order_key, state, created_ms, updated_ms, expires_ms) \
@@ -161,7 +156,12 @@ async fn shortage(tx: &mut Transaction<'_, Any>, product_id: i64) -> Result<Shor
     })
 }
 
-pub(super) async fn book_lines(tx: &mut Tx, key: &str, reason: &str, at: i64) -> Result<(), StoreError> {
+pub(super) async fn book_lines(
+    tx: &mut Tx,
+    key: &str,
+    reason: &str,
+    at: i64,
+) -> Result<(), StoreError> {
     let sign: i64 = if reason == RESERVE { -1 } else { 1 };
     sqlx::query(
         "INSERT INTO stock_ledger (product_id, delta, reason, order_key, at_ms) \
@@ -204,7 +204,9 @@ async fn first_answer(
     demand: &Demand,
 ) -> Result<Reserved, StoreError> {
     let key = &demand.order_key;
-    let state = state(tx, backend, key).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let state = state(tx, backend, key)
+        .await?
+        .ok_or(sqlx::Error::RowNotFound)?;
     let rows = sqlx::query(
         "SELECT product_id, quantity, short_exists, short_available FROM reservation_lines \
          WHERE order_key = $1 ORDER BY product_id",
@@ -236,4 +238,3 @@ async fn first_answer(
         State::Released | State::Expired | State::Returned => Reserved::Over(state),
     })
 }
-

@@ -207,13 +207,7 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    async fn advance(
-        &self,
-        _: &Ctx,
-        hold: &mut Hold,
-        to: SagaState,
-        now_ms: i64,
-    ) -> Result<bool> {
+    async fn advance(&self, _: &Ctx, hold: &mut Hold, to: SagaState, now_ms: i64) -> Result<bool> {
         let mut book = self.book.lock();
         if !book.step(hold, to, now_ms) {
             return Ok(false);
@@ -253,17 +247,19 @@ impl Journal for MemoryJournal {
             let free = row.lease_until_ms <= now_ms || late;
             !row.state.is_over() && row.next_ms <= now_ms && free
         });
-        let taken = due.take(usize::try_from(limit).unwrap_or(0)).map(|(key, row)| {
-            row.fence += 1;
-            row.attempts += 1;
-            row.lease_until_ms = lease.until_ms;
-            Hold {
-                order_key: key.clone(),
-                fence: row.fence,
-                state: row.state,
-                attempts: row.attempts,
-            }
-        });
+        let taken = due
+            .take(usize::try_from(limit).unwrap_or(0))
+            .map(|(key, row)| {
+                row.fence += 1;
+                row.attempts += 1;
+                row.lease_until_ms = lease.until_ms;
+                Hold {
+                    order_key: key.clone(),
+                    fence: row.fence,
+                    state: row.state,
+                    attempts: row.attempts,
+                }
+            });
         Ok(taken.collect())
     }
 

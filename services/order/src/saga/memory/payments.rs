@@ -37,13 +37,17 @@ impl MemoryPayments {
     /// What each key has paid, in cents.
     pub fn paid(&self) -> BTreeMap<String, i64> {
         let rows = self.rows.lock();
-        rows.iter().map(|(key, one)| (key.clone(), one.paid)).collect()
+        rows.iter()
+            .map(|(key, one)| (key.clone(), one.paid))
+            .collect()
     }
 
     /// Keys whose amount is set aside and neither taken nor let go.
     pub fn set_aside(&self) -> Vec<String> {
         let rows = self.rows.lock();
-        let open = rows.iter().filter(|(_, one)| one.state == State::Authorized);
+        let open = rows
+            .iter()
+            .filter(|(_, one)| one.state == State::Authorized);
         open.map(|(key, _)| key.clone()).collect()
     }
 }

@@ -144,7 +144,9 @@ impl Stock for MemoryStock {
             };
         }
         let left = |id| rows.available.get(&id).copied().unwrap_or(0);
-        let short = lines.iter().filter(|l| left(l.product_id) < i64::from(l.quantity));
+        let short = lines
+            .iter()
+            .filter(|l| left(l.product_id) < i64::from(l.quantity));
         let short: Vec<Shortage> = short
             .map(|l| Shortage {
                 product_id: l.product_id,
