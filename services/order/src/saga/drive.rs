@@ -258,8 +258,11 @@ impl Saga {
         };
         match self.journal.advance(ctx, hold, to, self.now()).await {
             Ok(true) => Ok(()),
-            // Recovery was faster, and goes on with it.
-            Ok(false) => Err(Stop::leave(OrderError::SagaLost)),
+            // Recovery was faster, and goes on with it: the order is there all the same.
+            Ok(false) => match self.journal.state(ctx, &hold.order_key).await {
+                Ok(Some(SagaState::Committed | SagaState::Done)) => Ok(()),
+                _ => Err(Stop::leave(OrderError::SagaLost)),
+            },
             Err(error) => Err(Stop::leave(error)),
         }
     }
