@@ -86,6 +86,10 @@ async fn begun(store: &SqlStore, key: &str, claim: Option<Claim>) -> Hold {
     }
 }
 
+async fn advance(store: &SqlStore, hold: &mut Hold, to: SagaState, now_ms: i64) -> bool {
+    store.advance(&ctx(), hold, to, now_ms).await.unwrap()
+}
+
 async fn placed(store: &SqlStore, key: &str) -> Hold {
     let mut hold = begun(store, key, None).await;
     let placed = store
@@ -118,13 +122,9 @@ async fn a_saga_is_taken_over_by_one_of_many_and_its_late_holder_changes_nothing
         .place(&ctx(), &mut late, &order("k"), None, render)
         .await;
     assert_eq!(lost.unwrap(), None);
-    let ours = store
-        .advance(&ctx(), &mut late, SagaState::Undone, 1_001)
-        .await;
-    assert!(!ours.unwrap());
+    assert!(!advance(&store, &mut late, SagaState::Undone, 1_001).await);
     assert_eq!((taken[0].fence, taken[0].attempts), (2, 1));
-    let ours = store.advance(&ctx(), &mut taken[0], SagaState::Undoing, 1_001);
-    assert!(ours.await.unwrap());
+    assert!(advance(&store, &mut taken[0], SagaState::Undoing, 1_001).await);
     assert_eq!(store.find_by_key("k").await.unwrap(), None);
 }
 
@@ -179,8 +179,7 @@ async fn a_withdrawn_order_was_never_there_and_one_that_is_shown_stays() {
     // Stored, but not answered yet.
     let look = store.look(&ctx(), OWNER, &claimed).await.unwrap();
     assert_eq!(look, Some(Begun::InFlight));
-    let ours = store.advance(&ctx(), &mut withdrawn, SagaState::Undoing, 1);
-    assert!(ours.await.unwrap());
+    assert!(advance(&store, &mut withdrawn, SagaState::Undoing, 1).await);
     assert_eq!(store.look(&ctx(), OWNER, &claimed).await.unwrap(), None);
     assert_eq!(store.find_by_key("w").await.unwrap(), None);
     assert!(
@@ -194,8 +193,7 @@ async fn a_withdrawn_order_was_never_there_and_one_that_is_shown_stays() {
         store.claim(10, 10, 10).await.unwrap().is_empty(),
         "not before it is shown"
     );
-    let ours = store.advance(&ctx(), &mut shown, SagaState::Done, 1);
-    assert!(ours.await.unwrap());
+    assert!(advance(&store, &mut shown, SagaState::Done, 1).await);
     assert_eq!(store.count(Filter::of(OWNER)).await.unwrap(), 1);
     assert_eq!(store.claim(10, 10, 10).await.unwrap().len(), 1);
 }
@@ -205,10 +203,11 @@ async fn a_finished_key_is_never_flipped() {
     let (_dir, store) = open().await;
     let claimed = claim("k", "1x1");
     let mut hold = begun(&store, "a", Some(claimed.clone())).await;
-    let answer = store.place(&ctx(), &mut hold, &order("a"), Some(&claimed), render);
-    let answer = answer.await.unwrap().unwrap();
-    let done = store.advance(&ctx(), &mut hold, SagaState::Done, 1);
-    assert!(done.await.unwrap());
+    let answer = store
+        .place(&ctx(), &mut hold, &order("a"), Some(&claimed), render)
+        .await;
+    let answer = answer.unwrap().unwrap();
+    assert!(advance(&store, &mut hold, SagaState::Done, 1).await);
     for (body, wanted) in [
         ("1x1", Begun::Answered(answer.clone())),
         ("1x2", Begun::OtherBody),

@@ -303,6 +303,7 @@ impl State {
             Self::Released,
             Self::Expired,
             Self::Refused,
+            Self::Returned,
         ]
         .into_iter()
         .find(|state| state.name() == name)

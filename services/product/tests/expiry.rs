@@ -177,10 +177,11 @@ async fn seeded_defects_break_the_stock() {
     assert_eq!(shop.commit("late").await, COMMITTED);
     assert_eq!(shop.units(id).await, 14, "sold, and for sale");
 
+    let id = shop.product("B", 1000).await;
     shop.defect("expiry_race").await;
-    for n in 0..40 {
+    for n in 0..200 {
         let key = format!("race{n}");
-        shop.reserve_for(&key, &[(id, 1)], 25).await.unwrap();
+        shop.reserve_for(&key, &[(id, 1)], 30).await.unwrap();
         let before = shop.units(id).await;
         let end = shop.commit(&key).await;
         sleep(Duration::from_millis(30)).await;
@@ -188,7 +189,7 @@ async fn seeded_defects_break_the_stock() {
             return;
         }
     }
-    panic!("no race was lost in 40 tries; a sweep comes twice a second");
+    panic!("no race was lost in 200 tries; a sweep comes twice a second");
 }
 
 #[tokio::test]

@@ -220,7 +220,7 @@ pub(super) async fn commit_unguarded(db: &Db, key: &str, at: i64) -> Result<bool
         return Ok(false);
     }
     // As long as a busy process may take from the one to the other.
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     sqlx::query(
         "UPDATE reservations SET state = 'committed', updated_ms = $2 WHERE order_key = $1",
     )
