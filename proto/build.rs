@@ -5,7 +5,11 @@ use std::{env, fs, io, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 2] = ["shop/user/v1/user.proto", "shop/product/v1/product.proto"];
+const FILES: [&str; 3] = [
+    "shop/user/v1/user.proto",
+    "shop/product/v1/product.proto",
+    "shop/payment/v1/payment.proto",
+];
 
 fn main() -> io::Result<()> {
     for file in FILES {

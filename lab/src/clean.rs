@@ -59,6 +59,7 @@ fn candidates(place: &Place, all: bool) -> Result<Vec<PathBuf>> {
             [
                 lab.databases(),
                 lab.logs(),
+                lab.outbox(),
                 lab.secrets(),
                 lab.state(),
                 lab.lock(),

@@ -123,7 +123,7 @@ pub struct StatusArgs {
 /// `lab logs`
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// gateway, user-service, product-service, order-service (second ones: product-service.2) or toxiproxy [default: all]
+    /// gateway, user-service, product-service, payment-service, order-service (second ones: product-service.2) or toxiproxy [default: all]
     pub part: Option<String>,
     /// Go on with what is written from now on
     #[arg(short, long)]

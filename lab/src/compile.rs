@@ -14,10 +14,11 @@ use crate::place::Place;
 use crate::progress::Progress;
 
 /// The programs of the shop; each is called like its crate.
-pub const PROGRAMS: [&str; 5] = [
+pub const PROGRAMS: [&str; 6] = [
     "chaos-proxy",
     "user-service",
     "product-service",
+    "payment-service",
     "order-service",
     "gateway",
 ];

@@ -26,7 +26,7 @@ const fn link(id: &'static str, listen: Port, upstream: Port, each: Option<Servi
     }
 }
 
-const LINKS: [Link; 7] = [
+const LINKS: [Link; 8] = [
     link(
         "gateway-user",
         Port::LinkGatewayUser,
@@ -56,6 +56,12 @@ const LINKS: [Link; 7] = [
         Port::LinkOrderProduct,
         Port::ProductGrpc,
         Some(Service::Product),
+    ),
+    link(
+        "order-payment",
+        Port::LinkOrderPayment,
+        Port::PaymentGrpc,
+        Some(Service::Payment),
     ),
     link("order-keys", Port::LinkOrderKeys, Port::UserHttp, None),
     link("product-keys", Port::LinkProductKeys, Port::UserHttp, None),
@@ -128,6 +134,8 @@ mod tests {
         assert_eq!(links.as_array().unwrap().len(), LINKS.len());
         let product = layout.address_of(Port::ProductGrpc, 1);
         assert_eq!(upstream(&links, "order-product"), Some(product));
+        let payment = layout.address_of(Port::PaymentGrpc, 1);
+        assert_eq!(upstream(&links, "order-payment"), Some(payment));
     }
 
     #[test]

@@ -11,10 +11,11 @@ use crate::secrets::Secrets;
 
 /// The names of the parts, in the order in which they start; further replicas of a service
 /// (`product-service.2`) come after its first.
-pub const NAMES: [&str; 5] = [
+pub const NAMES: [&str; 6] = [
     "toxiproxy",
     "user-service",
     "product-service",
+    "payment-service",
     "order-service",
     "gateway",
 ];
@@ -70,6 +71,7 @@ pub fn all(layout: Layout, place: &Place, programs: &Programs, secrets: &Secrets
             parts.push(match service {
                 Service::User => context.user(replica),
                 Service::Product => context.product(replica),
+                Service::Payment => context.payment(replica),
                 Service::Order => context.order(replica),
             });
         }
@@ -131,6 +133,11 @@ impl Context<'_> {
         self.service(Service::Product, replica, env)
     }
 
+    fn payment(&self, replica: u8) -> Part {
+        let env = self.service_env(Service::Payment, replica);
+        self.service(Service::Payment, replica, env)
+    }
+
     fn order(&self, replica: u8) -> Part {
         let mut env = self.service_env(Service::Order, replica);
         env.push(("USER_SERVICE_URL", self.layout.url(Port::LinkOrderKeys)));
@@ -142,6 +149,11 @@ impl Context<'_> {
             "PRODUCT_SERVICE_GRPC_URL",
             self.all(Service::Product, Port::LinkOrderProduct),
         ));
+        env.push((
+            "PAYMENT_SERVICE_GRPC_URL",
+            self.all(Service::Payment, Port::LinkOrderPayment),
+        ));
+        env.push(("OUTBOX_DIR", self.place.outbox().display().to_string()));
         self.service(Service::Order, replica, env)
     }
 
@@ -268,6 +280,12 @@ impl Listeners {
                 metrics: Port::ProductMetrics,
                 control: Port::ProductControl,
             },
+            Service::Payment => Self {
+                http: Port::PaymentHttp,
+                grpc: Some(Port::PaymentGrpc),
+                metrics: Port::PaymentMetrics,
+                control: Port::PaymentControl,
+            },
             Service::Order => Self {
                 http: Port::OrderHttp,
                 grpc: None,
@@ -334,6 +352,11 @@ mod tests {
                 "PRODUCT_SERVICE_GRPC_URL",
                 Port::LinkOrderProduct,
             ),
+            (
+                "order-service",
+                "PAYMENT_SERVICE_GRPC_URL",
+                Port::LinkOrderPayment,
+            ),
             ("order-service", "USER_SERVICE_URL", Port::LinkOrderKeys),
             ("product-service", "USER_SERVICE_URL", Port::LinkProductKeys),
         ] {
@@ -349,7 +372,12 @@ mod tests {
     fn only_the_user_service_is_told_where_the_private_key_is() {
         let (parts, ..) = shop();
         assert!(value(&parts, "user-service", "JWT_PRIVATE_KEY_PATH").is_some());
-        for part in ["product-service", "order-service", "gateway"] {
+        for part in [
+            "product-service",
+            "payment-service",
+            "order-service",
+            "gateway",
+        ] {
             assert_eq!(value(&parts, part, "JWT_PRIVATE_KEY_PATH"), None);
         }
         assert_eq!(value(&parts, "gateway", "FIELD_ENCRYPTION_KEYS"), None);
@@ -368,6 +396,7 @@ mod tests {
                 "user-service.2",
                 "product-service",
                 "product-service.2",
+                "payment-service",
                 "order-service",
                 "gateway"
             ]

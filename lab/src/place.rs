@@ -85,6 +85,11 @@ impl Place {
         self.data.join("db")
     }
 
+    /// The folder that the order service writes its mails into.
+    pub fn outbox(&self) -> PathBuf {
+        self.data.join("outbox")
+    }
+
     /// The folder of the parts' logs.
     pub fn logs(&self) -> PathBuf {
         self.data.join("logs")

@@ -24,6 +24,10 @@ pub enum Port {
     ProductGrpc,
     ProductMetrics,
     ProductControl,
+    PaymentHttp,
+    PaymentGrpc,
+    PaymentMetrics,
+    PaymentControl,
     OrderHttp,
     OrderMetrics,
     OrderControl,
@@ -34,6 +38,7 @@ pub enum Port {
     LinkGatewayOrder,
     LinkOrderUser,
     LinkOrderProduct,
+    LinkOrderPayment,
     LinkOrderKeys,
     LinkProductKeys,
 }
@@ -65,7 +70,7 @@ const USUAL_FURTHER: u16 = 18_100 + FURTHER;
 /// How many listeners second and further replicas may have.
 pub const FURTHER_ROOM: usize = (BLOCK - FURTHER) as usize;
 
-/// The one table of ports. Offsets 3 (console), 13, 18, 19 and 27 to 39 are kept for what comes
+/// The one table of ports. Offsets 3 (console), 13, 18, 19 and 32 to 39 are kept for what comes
 /// later.
 const TABLE: &[Row] = &[
     row(Port::GatewayHttp, "gateway", "HTTP", 8080, 0),
@@ -82,6 +87,10 @@ const TABLE: &[Row] = &[
     row(Port::OrderHttp, "order-service", "HTTP", 8003, 12),
     row(Port::OrderMetrics, "order-service", "metrics", 9103, 14),
     row(Port::OrderControl, "order-service", "control", 9203, 15),
+    row(Port::PaymentHttp, "payment-service", "HTTP", 8004, 27),
+    row(Port::PaymentGrpc, "payment-service", "gRPC", 50053, 28),
+    row(Port::PaymentMetrics, "payment-service", "metrics", 9105, 29),
+    row(Port::PaymentControl, "payment-service", "control", 9204, 30),
     row(Port::ProxyApi, "toxiproxy", "API", 8474, 16),
     row(Port::ProxyMetrics, "toxiproxy", "metrics", 9104, 17),
     row(
@@ -118,6 +127,13 @@ const TABLE: &[Row] = &[
         "link order-product",
         18052,
         24,
+    ),
+    row(
+        Port::LinkOrderPayment,
+        "toxiproxy",
+        "link order-payment",
+        18053,
+        31,
     ),
     row(
         Port::LinkOrderKeys,

@@ -10,18 +10,20 @@ use crate::text;
 pub enum Service {
     User,
     Product,
+    Payment,
     Order,
 }
 
 impl Service {
     /// All of them, in the order in which they start.
-    pub const ALL: [Self; 3] = [Self::User, Self::Product, Self::Order];
+    pub const ALL: [Self; 4] = [Self::User, Self::Product, Self::Payment, Self::Order];
 
     /// The name of its (first) part, as in compose.
     pub const fn name(self) -> &'static str {
         match self {
             Self::User => "user-service",
             Self::Product => "product-service",
+            Self::Payment => "payment-service",
             Self::Order => "order-service",
         }
     }
@@ -45,6 +47,13 @@ impl Service {
                 Port::LinkGatewayProduct,
                 Port::LinkOrderProduct,
             ],
+            Self::Payment => &[
+                Port::PaymentHttp,
+                Port::PaymentGrpc,
+                Port::PaymentMetrics,
+                Port::PaymentControl,
+                Port::LinkOrderPayment,
+            ],
             Self::Order => &[
                 Port::OrderHttp,
                 Port::OrderMetrics,
@@ -65,11 +74,11 @@ impl Service {
 
 /// How many processes each service has: one, unless said otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Replicas([u8; 3]);
+pub struct Replicas([u8; 4]);
 
 impl Default for Replicas {
     fn default() -> Self {
-        Self([1; 3])
+        Self([1; 4])
     }
 }
 
@@ -96,8 +105,8 @@ impl Replicas {
         if wanted > FURTHER_ROOM {
             bail!(
                 "too many replicas: those beyond the first need {wanted} ports (six for each of \
-                 user-service and product-service, four for order-service), and a lab has \
-                 {FURTHER_ROOM} for them"
+                 user-service and product-service, five for payment-service, four for \
+                 order-service), and a lab has {FURTHER_ROOM} for them"
             );
         }
         Ok(replicas)
@@ -146,7 +155,7 @@ mod tests {
     #[test]
     fn a_service_has_one_process_unless_said_otherwise() {
         let replicas = Replicas::new([("product-service", 2), ("gateway", 1)]).unwrap();
-        assert_eq!(Service::ALL.map(|s| replicas.of(s)), [1, 2, 1]);
+        assert_eq!(Service::ALL.map(|s| replicas.of(s)), [1, 2, 1, 1]);
         assert_eq!(Service::Product.part(1), "product-service");
         assert_eq!(Service::Product.part(2), "product-service.2");
     }

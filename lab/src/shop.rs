@@ -314,8 +314,16 @@ async fn free_ports(place: &Place, layout: Layout) -> Result<()> {
 }
 
 fn remove_databases(place: &Place) -> Result<()> {
-    let dir = place.databases();
-    std::fs::remove_dir_all(&dir)
-        .and_then(|()| std::fs::create_dir_all(&dir))
-        .with_context(|| format!("cannot empty {}", dir.display()))
+    let (dir, outbox) = (place.databases(), place.outbox());
+    let empty = |dir: &Path| {
+        std::fs::remove_dir_all(dir)
+            .or_else(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            })
+            .with_context(|| format!("cannot empty {}", dir.display()))
+    };
+    empty(&dir)?;
+    empty(&outbox)?;
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))
 }

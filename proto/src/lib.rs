@@ -13,5 +13,11 @@ pub mod product {
     tonic::include_proto!("product");
 }
 
+/// Package `payment`.
+pub mod payment {
+    #![allow(clippy::all, clippy::pedantic, missing_docs, unused_qualifications)]
+    tonic::include_proto!("payment");
+}
+
 /// The encoded descriptors of all packages, for the reflection service.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

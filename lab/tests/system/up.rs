@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use crate::harness::{Lab, client, is_free, kill, status, text, until};
 
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 6] = [
     "gateway",
     "user-service",
     "product-service",
+    "payment-service",
     "order-service",
     "toxiproxy",
 ];

@@ -20,7 +20,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 /// Variables that start so are ours: one that nobody reads is a typing error.
-const PREFIXES: [&str; 9] = [
+const PREFIXES: [&str; 13] = [
     "LAB_",
     "RETRY_",
     "CIRCUIT_BREAKER_",
@@ -30,10 +30,14 @@ const PREFIXES: [&str; 9] = [
     "FIELD_ENCRYPTION_",
     "USER_SERVICE_",
     "PRODUCT_SERVICE_",
+    "PAYMENT_",
+    "OUTBOX_",
+    "ORDER_SAGA_",
+    "ORDER_KEY_",
 ];
 
 /// Known to the project but not read by every part: never a problem.
-const KNOWN: [&str; 25] = [
+const KNOWN: [&str; 26] = [
     "LAB_MODE",
     "LAB_CONTROL_PORT",
     "LAB_TOKEN",
@@ -58,6 +62,7 @@ const KNOWN: [&str; 25] = [
     "PRODUCT_SERVICE_URL",
     "PRODUCT_SERVICE_GRPC_URL",
     "ORDER_SERVICE_URL",
+    "PAYMENT_SERVICE_GRPC_URL",
     "SERVICE_SECRET",
 ];
 

@@ -74,7 +74,8 @@ impl FieldKeys {
         })
     }
 
-    const LAB: &'static str = "lab:bGFiLW1vZGUtZmllbGQta2V5LW5vdC1hLXNlY3JldC4=";
+    /// The fixed key of lab mode, as `FIELD_ENCRYPTION_KEYS` takes it: no secret.
+    pub const LAB: &'static str = "lab:bGFiLW1vZGUtZmllbGQta2V5LW5vdC1hLXNlY3JldC4=";
 
     /// The fixed key of lab mode and of tests.
     pub fn for_test() -> Self {
@@ -182,6 +183,26 @@ impl FieldCipher {
         cipher
             .decrypt(nonce.into(), payload)
             .map_err(|_| CryptoError::Refused)
+    }
+
+    /// The id of the key that new values are sealed with.
+    pub fn current(&self) -> &str {
+        &self.first
+    }
+
+    /// How every value that [`FieldCipher::seal`] makes now begins; one that begins otherwise is
+    /// due for rotation.
+    pub fn current_prefix(&self) -> String {
+        format!("v1.{}.", self.first)
+    }
+
+    /// Seals anew, with the first key, what was sealed for the same row with any.
+    ///
+    /// # Errors
+    /// As [`FieldCipher::open`].
+    pub fn reseal(&self, sealed: &str, bound_to: &str) -> Result<String, CryptoError> {
+        let plain = self.open(sealed, bound_to)?;
+        Ok(self.seal(&plain, bound_to))
     }
 
     /// A keyed hash by which equal values of one kind are found (hex).

@@ -13,6 +13,7 @@ use crate::{
     cache::Cache,
     db::Db,
     lab::{
+        Defects, Failpoints,
         events::EventBus,
         faults::{ClientFaults, Faults, FaultyCache},
     },
@@ -27,6 +28,8 @@ pub struct Slots {
     observer: Arc<dyn Observer>,
     bus: EventBus,
     faults: Option<Faults>,
+    failpoints: Failpoints,
+    defects: Defects,
     places: Arc<RwLock<BTreeMap<String, Place>>>,
 }
 
@@ -51,7 +54,13 @@ impl Slots {
             .lab
             .as_ref()
             .map(|_| Faults::new(common.name, bus.clone()));
+        let (failpoints, defects) = match &common.lab {
+            Some(_) => (Failpoints::new(bus.clone()), Defects::in_lab()),
+            None => (Failpoints::off(), Defects::off()),
+        };
         Self {
+            failpoints,
+            defects,
             service: common.name,
             policy: common.policy.clone(),
             door: common.server_policy.clone(),
@@ -131,6 +140,16 @@ impl Slots {
         self.faults.as_ref()
     }
 
+    /// Where the lab can end this process; none outside of lab mode.
+    pub fn failpoints(&self) -> Failpoints {
+        self.failpoints.clone()
+    }
+
+    /// The bugs that the lab can switch on; none outside of lab mode.
+    pub fn defects(&self) -> Defects {
+        self.defects.clone()
+    }
+
     /// Where events go.
     pub fn bus(&self) -> &EventBus {
         &self.bus
@@ -156,6 +175,11 @@ mod tests {
         let lab = Common::for_test("order");
         assert!(Slots::new(&lab).faults().is_some());
         let plain = Common { lab: None, ..lab };
-        assert!(Slots::new(&plain).faults().is_none());
+        let plain = Slots::new(&plain);
+        assert!(plain.faults().is_none());
+        plain.failpoints().declare(&["a"]);
+        plain.defects().declare(&["a"]);
+        assert!(plain.failpoints().arm("a", b"").is_err());
+        assert!(plain.defects().set("a", b"").is_err());
     }
 }

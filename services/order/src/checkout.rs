@@ -1,39 +1,43 @@
-//! How an order comes about, and the quote before it: validation across the
-//! services, stock, the row, and what is undone when a step fails.
+//! An order from the request's side, and the quote before it: validation across the services, and
+//! the step from which on the work is a saga's ([`crate::saga`]).
 //!
-//! An order costs four calls whatever its length: ValidateUser, GetProducts,
-//! ReserveStock, CommitReservation. From ReserveStock on the work belongs to the
-//! service and no longer to the request: a client that goes away can't leave
-//! stock taken for an order that nobody makes.
+//! An order costs a constant number of calls, whatever its length: ValidateUser, GetProducts,
+//! ReserveStock, Authorize, CommitReservation, Capture (without a payment service the two less).
+//! From ReserveStock on the work belongs to the service and no longer to the request: a client
+//! that goes away can't leave stock taken for an order that nobody makes.
 
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kit::{Ctx, lab::faults};
-use resilience::deadline::Deadline;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
-    clients::{Products, Reserved, Users},
-    domain::{self, Basket, Line, NewOrder, Order, Product, Reservation, Status},
+    clients::{Products, Users},
+    domain::{self, Basket, Line, Order, Product, Status},
     error::{OrderError, Result},
-    store::{Guarded, OrderStore as _},
+    saga::{Begun, Claim, Draft, Hold, Journal, Saga},
+    store::{Change, Changed, Guarded, OrderStore as _},
 };
 
-/// How long the undoing of a failed order may take; the request's own deadline
-/// may have passed by then.
-const UNDO_WITHIN: Duration = Duration::from_secs(10);
+/// How long a cancelled order's stock is this process's to put back.
+const CANCEL_LEASE: Duration = Duration::from_secs(6);
 
-/// Places orders.
+/// Places orders, and calls them off.
 #[derive(Clone)]
 pub struct Checkout {
     store: Guarded,
+    journal: Arc<dyn Journal>,
     users: Users,
     products: Products,
+    saga: Saga,
     /// Orders past the point of no return; waited for at shutdown.
     tasks: TaskTracker,
+    /// For a seeded defect: what every product cost when it was first seen.
+    first_seen: Arc<Mutex<HashMap<i32, kit::Cents>>>,
 }
 
 /// One line of a quote.
@@ -54,22 +58,23 @@ pub struct Quote {
     pub total: kit::Cents,
 }
 
-/// Lines that passed every check, with the prices of that moment.
-struct Draft {
-    order_key: String,
-    user_id: i64,
-    lines: Vec<Line>,
-    basket: Basket,
-}
-
 impl Checkout {
-    /// Over a store and the two services that an order needs.
-    pub fn new(store: Guarded, users: Users, products: Products) -> Self {
+    /// Over a store, its journal, and the services that an order needs.
+    pub fn new(
+        store: Guarded,
+        journal: Arc<dyn Journal>,
+        users: Users,
+        products: Products,
+        saga: Saga,
+    ) -> Self {
         Self {
             store,
+            journal,
             users,
             products,
+            saga,
             tasks: TaskTracker::new(),
+            first_seen: Arc::default(),
         }
     }
 
@@ -104,29 +109,67 @@ impl Checkout {
         })
     }
 
-    /// Places an order, which then exists even if the caller is gone.
+    /// Places an order, which then exists even if the caller is gone; answers its JSON. A repeat
+    /// of a key gets the first answer.
     ///
     /// # Errors
-    /// Each [`OrderError`] leaves nothing behind: no order, and no stock taken (when
-    /// the product service can't be reached to put it back, until the reservation
-    /// expires).
-    pub async fn place(&self, ctx: &Ctx, user_id: i64, lines: &[Line]) -> Result<Order> {
-        let draft = match self.check(ctx, user_id, lines).await {
+    /// [`OrderError::KeyReused`] and [`OrderError::KeyInFlight`] for a key; each that becomes a
+    /// 4xx leaves nothing behind; after any other the order may come about all the same, unless
+    /// it is undone.
+    pub async fn place(
+        &self,
+        ctx: &Ctx,
+        user_id: i64,
+        lines: &[Line],
+        claim: Option<Claim>,
+    ) -> Result<String> {
+        if let Some(answer) = self.known(ctx, user_id, claim.as_ref()).await? {
+            return Ok(answer);
+        }
+        let draft = match self.check(ctx, user_id, lines, claim).await {
             Ok(draft) => draft,
             Err(error) => return Err(counted(error)),
         };
         let (reply, answer) = oneshot::channel();
-        let (this, ctx) = (self.clone(), ctx.clone());
-        let work = async move { this.finish(&ctx, draft, reply).await };
+        let (saga, ctx) = (self.saga.clone(), ctx.clone());
+        let work = async move { saga.make(&ctx, draft, reply).await };
         self.tasks.spawn(faults::carry(work).in_current_span());
-        answer.await.map_err(|_| OrderError::TaskLost)?
+        match answer.await.map_err(|_| OrderError::TaskLost)? {
+            Ok(answer) => {
+                count("created");
+                Ok(answer)
+            }
+            Err(error) => Err(counted(error)),
+        }
+    }
+
+    /// What the key was answered before anybody else is asked.
+    async fn known(
+        &self,
+        ctx: &Ctx,
+        user_id: i64,
+        claim: Option<&Claim>,
+    ) -> Result<Option<String>> {
+        let Some(claim) = claim else { return Ok(None) };
+        match self.journal.look(ctx, user_id, claim).await? {
+            None | Some(Begun::Yes(_)) => Ok(None),
+            Some(Begun::Answered(answer)) => Ok(Some(answer)),
+            Some(Begun::InFlight) => Err(counted(OrderError::KeyInFlight)),
+            Some(Begun::OtherBody) => Err(counted(OrderError::KeyReused)),
+        }
     }
 
     /// All that can be refused before anything is taken.
-    async fn check(&self, ctx: &Ctx, user_id: i64, lines: &[Line]) -> Result<Draft> {
+    async fn check(
+        &self,
+        ctx: &Ctx,
+        user_id: i64,
+        lines: &[Line],
+        claim: Option<Claim>,
+    ) -> Result<Draft> {
         let lines = domain::merge(lines)?;
-        self.users.validate(ctx, user_id).await?;
-        let catalogue: Vec<Product> = self.products.get(ctx, &lines).await?;
+        let account = self.users.validate(ctx, user_id).await?;
+        let catalogue = self.priced(self.products.get(ctx, &lines).await?);
         let basket = Basket::price(&lines, &catalogue)?;
         let short = domain::shortages(&lines, &catalogue);
         if !short.is_empty() {
@@ -135,120 +178,77 @@ impl Checkout {
         Ok(Draft {
             order_key: Uuid::new_v4().to_string(),
             user_id,
+            contact: Some(account.email).filter(|email| !email.is_empty()),
             lines,
             basket,
+            claim,
         })
     }
 
-    /// From taking the stock to the end; answers as soon as the outcome is known
-    /// and tidies up after that.
-    async fn finish(&self, ctx: &Ctx, draft: Draft, reply: oneshot::Sender<Result<Order>>) {
-        let order_key = draft.order_key.clone();
-        match self.take(ctx, draft).await {
-            Ok(order) => {
-                count("created");
-                let committed = self.commit(ctx, &order_key).await;
-                // Nobody listens when the client has gone; the order stands.
-                let _ = reply.send(Ok(order));
-                if committed {
-                    self.note_committed(ctx, &order_key).await;
-                }
-            }
-            Err((error, undo)) => {
-                let _ = reply.send(Err(counted(error)));
-                if undo {
-                    self.undo(ctx, &order_key).await;
-                }
+    /// The catalogue as it is; with the seeded defect, at the prices first seen.
+    fn priced(&self, mut catalogue: Vec<Product>) -> Vec<Product> {
+        let defects = &self.saga.settings().defects;
+        if defects.on("stale_price") {
+            let mut seen = self.first_seen.lock();
+            for product in &mut catalogue {
+                product.price = *seen.entry(product.id).or_insert(product.price);
             }
         }
+        catalogue
     }
 
-    /// Takes the stock and stores the order. An error says whether stock may have
-    /// been taken that must go back.
-    async fn take(&self, ctx: &Ctx, draft: Draft) -> Result<Order, (OrderError, bool)> {
-        let Draft {
-            order_key,
-            user_id,
-            lines,
-            basket,
-        } = draft;
-        match self.products.reserve(ctx, &order_key, &lines).await {
-            Ok(Reserved::Held) => {}
-            Ok(Reserved::Unknown(ids)) => return Err((OrderError::UnknownProducts(ids), false)),
-            Ok(Reserved::Short(short)) => return Err((OrderError::Shortage(short), false)),
-            Err(error) => {
-                let undo = error.may_have_happened();
-                return Err((error, undo));
-            }
-        }
-        // The caller has given up: an order now would be one it doesn't know of.
-        if ctx.deadline.expired() {
-            return Err((OrderError::DeadlinePassed, true));
-        }
-        let order = NewOrder {
-            order_key,
-            user_id,
-            status: Status::Pending,
-            reservation: Reservation::Held,
-            basket,
-            created_ms: kit::time::now_ms(),
-        };
-        match self.store.of(ctx).insert(&order).await {
-            Ok(order) => Ok(order),
-            Err(error) if !error.may_have_happened() => Err((error, true)),
-            Err(error) => self.look_again(ctx, &order.order_key, error).await,
-        }
+    /// Takes an order a step further, as the staff.
+    ///
+    /// # Errors
+    /// [`OrderError::NotFound`], [`OrderError::NotAllowed`], or the database.
+    pub async fn change(&self, ctx: &Ctx, order_id: i64, to: Status) -> Result<Order> {
+        self.step(ctx, order_id, to, None).await
     }
 
-    /// A failed insert may have been stored all the same (the connection broke
-    /// after the commit): the stock goes back only when it surely was not.
-    async fn look_again(
+    /// Calls an order off, as its owner; its stock and payment go back soon after.
+    ///
+    /// # Errors
+    /// As [`Checkout::change`]; another's order is [`OrderError::NotFound`].
+    pub async fn cancel(&self, ctx: &Ctx, order_id: i64, owner: i64) -> Result<Order> {
+        self.step(ctx, order_id, Status::Cancelled, Some(owner))
+            .await
+    }
+
+    async fn step(
         &self,
         ctx: &Ctx,
-        key: &str,
-        error: OrderError,
-    ) -> Result<Order, (OrderError, bool)> {
-        match self.store.of(&afterwards(ctx)).find_by_key(key).await {
-            Ok(Some(order)) => Ok(order),
-            // One that a time-out cut short may be stored after we have looked.
-            Ok(None) => {
-                let surely_not = !error.was_cut_short();
-                Err((error, surely_not))
+        order_id: i64,
+        to: Status,
+        owner: Option<i64>,
+    ) -> Result<Order> {
+        let settings = self.saga.settings();
+        let now_ms = settings.clock.now_ms();
+        let ttl_ms = i64::try_from(settings.ttl.as_millis()).unwrap_or(i64::MAX);
+        let change = Change {
+            order_id,
+            to,
+            owner,
+            now_ms,
+            deadline_ms: now_ms.saturating_add(ttl_ms),
+            lease: self.saga.lease(CANCEL_LEASE),
+        };
+        match self.store.of(ctx).change_status(&change).await? {
+            Changed::Yes(order, hold) => {
+                if let Some(hold) = hold {
+                    self.give_back(ctx, hold);
+                }
+                settings.points.hit("order.status.before_reply").await;
+                Ok(order)
             }
-            Err(_) => Err((error, false)),
+            Changed::NoOrder => Err(OrderError::NotFound),
+            Changed::NotAllowed(from) => Err(OrderError::NotAllowed { from, to }),
         }
     }
 
-    /// Makes the stock of a stored order final. When that fails the order stands
-    /// and its stock stays held.
-    async fn commit(&self, ctx: &Ctx, order_key: &str) -> bool {
-        match self.products.commit(ctx, order_key).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(order_key, %error, "an order's stock stays held");
-                false
-            }
-        }
-    }
-
-    async fn note_committed(&self, ctx: &Ctx, order_key: &str) {
-        if let Err(error) = self.store.of(ctx).mark_committed(order_key).await {
-            tracing::warn!(order_key, %error, "an order's stock is final, but not noted so");
-        }
-    }
-
-    async fn undo(&self, ctx: &Ctx, order_key: &str) {
-        if let Err(error) = self.products.release(&afterwards(ctx), order_key).await {
-            tracing::warn!(order_key, %error, "stock could not be put back");
-        }
-    }
-}
-
-/// For what is done about a failed order, whether or not anybody waits for it still.
-fn afterwards(ctx: &Ctx) -> Ctx {
-    Ctx {
-        deadline: Deadline::after(UNDO_WITHIN),
-        ..ctx.clone()
+    fn give_back(&self, ctx: &Ctx, hold: Hold) {
+        let (saga, ctx) = (self.saga.clone(), ctx.clone());
+        let work = async move { saga.put_back(&ctx, hold).await };
+        self.tasks.spawn(faults::carry(work).in_current_span());
     }
 }
 

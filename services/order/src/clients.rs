@@ -1,5 +1,8 @@
 //! The services that an order needs, each behind its link's policy.
 
+mod payment;
+
+use async_trait::async_trait;
 use kit::{Cents, Ctx, grpc::Link};
 use proto::{
     product::{
@@ -11,9 +14,12 @@ use proto::{
 use resilience::CallError;
 use tonic::Status;
 
+pub use payment::{Authorized, PaymentClient};
+
 use crate::{
     domain::{Line, Product, Shortage},
     error::{OrderError, Result},
+    saga::Stock,
 };
 
 /// How we call ourselves in requests.
@@ -31,11 +37,11 @@ impl Users {
         Self { link }
     }
 
-    /// Sees that the user exists and may act; answers the user's name.
+    /// Sees that the user exists and may act; answers who it is.
     ///
     /// # Errors
     /// [`OrderError::User`] when not; [`OrderError::Call`] when nobody knows.
-    pub async fn validate(&self, ctx: &Ctx, user_id: i64) -> Result<String> {
+    pub async fn validate(&self, ctx: &Ctx, user_id: i64) -> Result<Account> {
         let Ok(wire_id) = i32::try_from(user_id) else {
             return Err(refused(user_id, ""));
         };
@@ -59,8 +65,21 @@ impl Users {
         if !answer.valid {
             return Err(refused(user_id, &answer.error_message));
         }
-        Ok(answer.user_info.unwrap_or_default().username)
+        let info = answer.user_info.unwrap_or_default();
+        Ok(Account {
+            name: info.username,
+            email: info.email,
+        })
     }
+}
+
+/// Who a user is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The user's name.
+    pub name: String,
+    /// Where mails go; may be empty.
+    pub email: String,
 }
 
 fn refused(user_id: i64, reason: &str) -> OrderError {
@@ -101,6 +120,15 @@ pub enum Reserved {
     Unknown(Vec<i32>),
     /// None is: too few units.
     Short(Vec<Shortage>),
+}
+
+/// What became of a wish to make stock final.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// It is.
+    Yes,
+    /// It can't be: the reservation expired, was released, or never was.
+    Gone(String),
 }
 
 impl Products {
@@ -149,13 +177,17 @@ impl Products {
             .map(|(line, product)| product_of(*line, product))
             .collect()
     }
+}
 
-    /// Takes the stock of all (merged) lines or of none. A repeat with the same
-    /// key takes nothing again.
-    ///
-    /// # Errors
-    /// [`OrderError::Call`] when nobody knows whether it was taken.
-    pub async fn reserve(&self, ctx: &Ctx, order_key: &str, lines: &[Line]) -> Result<Reserved> {
+#[async_trait]
+impl Stock for Products {
+    async fn reserve(
+        &self,
+        ctx: &Ctx,
+        order_key: &str,
+        lines: &[Line],
+        ttl_ms: i64,
+    ) -> Result<Reserved> {
         let line = |l: &Line| StockLine {
             product_id: l.product_id,
             quantity: l.quantity,
@@ -164,6 +196,7 @@ impl Products {
             order_key: order_key.to_owned(),
             lines: lines.iter().map(line).collect(),
             requesting_service: CALLER.to_owned(),
+            ttl_ms,
         };
         let answer = self
             .link
@@ -202,12 +235,7 @@ impl Products {
         Ok(Reserved::Short(there.iter().map(short).collect()))
     }
 
-    /// Makes a held reservation final. Idempotent.
-    ///
-    /// # Errors
-    /// [`OrderError::Call`] when nobody knows, [`OrderError::BadAnswer`] when it
-    /// can't be: it was released, expired, or never there.
-    pub async fn commit(&self, ctx: &Ctx, order_key: &str) -> Result<()> {
+    async fn commit(&self, ctx: &Ctx, order_key: &str) -> Result<Committed> {
         let answer = self
             .link
             .unary(
@@ -224,18 +252,13 @@ impl Products {
             .await
             .map_err(|error| failed("product", error))?;
         match answer.state() {
-            ReservationState::Committed => Ok(()),
-            other => Err(nonsense(format!("commit of {order_key} left it {other:?}"))),
+            ReservationState::Committed => Ok(Committed::Yes),
+            ReservationState::Held => Err(nonsense("a commit that left the stock held")),
+            other => Ok(Committed::Gone(format!("the reservation is {other:?}"))),
         }
     }
 
-    /// Puts the units of a reservation back, once; one that isn't there is no
-    /// error. Idempotent.
-    ///
-    /// # Errors
-    /// [`OrderError::Call`] when nobody knows, [`OrderError::BadAnswer`] when it is
-    /// final already.
-    pub async fn release(&self, ctx: &Ctx, order_key: &str) -> Result<()> {
+    async fn release(&self, ctx: &Ctx, order_key: &str) -> Result<()> {
         let answer = self
             .link
             .unary(
@@ -258,6 +281,31 @@ impl Products {
             other => Err(nonsense(format!(
                 "release of {order_key} left it {other:?}"
             ))),
+        }
+    }
+
+    async fn give_back(&self, ctx: &Ctx, order_key: &str) -> Result<()> {
+        let answer = self
+            .link
+            .unary(
+                ctx,
+                "ReturnReservation",
+                true,
+                by_key(order_key),
+                |channel, request| async move {
+                    ProductServiceClient::new(channel)
+                        .return_reservation(request)
+                        .await
+                },
+            )
+            .await
+            .map_err(|error| failed("product", error))?;
+        match answer.state() {
+            ReservationState::Held | ReservationState::Committed => Err(nonsense(format!(
+                "the return of {order_key} left it {:?}",
+                answer.state()
+            ))),
+            _ => Ok(()),
         }
     }
 }

@@ -85,6 +85,21 @@ impl Status {
     }
 }
 
+impl Status {
+    /// Whether an order may go from here to there: one step forward, or off while nothing is
+    /// packed.
+    pub fn may_become(self, to: Self) -> bool {
+        matches!(
+            (self, to),
+            (Self::Pending, Self::Confirmed)
+                | (Self::Confirmed, Self::Processing)
+                | (Self::Processing, Self::Shipped)
+                | (Self::Shipped, Self::Delivered)
+                | (Self::Pending | Self::Confirmed, Self::Cancelled)
+        )
+    }
+}
+
 /// A word that is no status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("\"{0}\" is not a valid choice.")]
@@ -152,6 +167,8 @@ pub struct NewOrder {
     pub order_key: String,
     /// The owner.
     pub user_id: i64,
+    /// Where mails about it go, if anywhere.
+    pub contact: Option<String>,
     /// Where it starts.
     pub status: Status,
     /// What is known of its stock.
@@ -363,6 +380,23 @@ mod tests {
             assert_eq!(status.as_str().parse(), Ok(status));
         }
         assert!("Pending".parse::<Status>().is_err());
+    }
+
+    #[test]
+    fn an_order_goes_forward_step_by_step_or_off_while_nothing_is_packed() {
+        let allowed = Status::ALL.map(|from| {
+            let to = Status::ALL.into_iter().filter(|to| from.may_become(*to));
+            to.map(Status::as_str).collect::<Vec<_>>().join(" ")
+        });
+        let expected = [
+            "confirmed cancelled",
+            "processing cancelled",
+            "shipped",
+            "delivered",
+            "",
+            "",
+        ];
+        assert_eq!(allowed, expected);
     }
 
     proptest! {

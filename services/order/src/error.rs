@@ -1,11 +1,10 @@
 //! What can go wrong with an order, and what the wire says of it.
 
+use crate::domain::{BasketError, Shortage, Status};
+use http::StatusCode;
 use kit::{ApiError, crypto};
 use resilience::{CallError, Classify as _, FailureKind};
 use serde_json::json;
-use tonic::Status;
-
-use crate::domain::{BasketError, Shortage};
 
 /// Everything that ends a request of this service early.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +15,26 @@ pub enum OrderError {
     /// The `Idempotency-Key` header is too long.
     #[error("the idempotency key has more than 255 characters")]
     KeyTooLong,
+    /// The key was used for another body.
+    #[error("the idempotency key was used for another body")]
+    KeyReused,
+    /// The key's first request is under way.
+    #[error("the idempotency key's first request is under way")]
+    KeyInFlight,
+    /// The payment service does not set the amount aside.
+    #[error("the payment was declined")]
+    PaymentDeclined,
+    /// Recovery took the saga over: what becomes of the order is open.
+    #[error("the order's saga was taken over")]
+    SagaLost,
+    /// An order can't go from the one to the other.
+    #[error("an order that is {from} can't become {to}", from = .from.as_str(), to = .to.as_str())]
+    NotAllowed {
+        /// Where it stands.
+        from: Status,
+        /// Where it was to go.
+        to: Status,
+    },
     /// The user service does not let this user order.
     #[error("user {user_id} may not order: {reason}")]
     User {
@@ -36,7 +55,7 @@ pub enum OrderError {
         /// Whom we called.
         dependency: &'static str,
         /// How it ended.
-        error: CallError<Status>,
+        error: CallError<tonic::Status>,
     },
     /// A dependency answered, but not what its contract says.
     #[error("{dependency} answered nonsense: {what}")]
@@ -110,6 +129,8 @@ impl OrderError {
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::Lines(_) | Self::KeyTooLong => "invalid",
+            Self::KeyReused | Self::KeyInFlight => "repeated",
+            Self::PaymentDeclined => "payment_declined",
             Self::User { .. } => "user_rejected",
             Self::UnknownProducts(_) => "product_unknown",
             Self::Shortage(_) => "out_of_stock",
@@ -121,6 +142,8 @@ impl OrderError {
                 "dependency_failed"
             }
             Self::NotFound
+            | Self::NotAllowed { .. }
+            | Self::SagaLost
             | Self::Database(_)
             | Self::Field { .. }
             | Self::Stored { .. }
@@ -146,6 +169,22 @@ impl From<OrderError> for ApiError {
                 "idempotency_key_too_long",
                 "The Idempotency-Key header may have 255 characters at most.",
             ),
+            OrderError::KeyReused => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "This Idempotency-Key was used for another order.",
+            ),
+            OrderError::KeyInFlight => Self::new(
+                StatusCode::CONFLICT,
+                "idempotency_key_in_flight",
+                "The first request with this Idempotency-Key is under way.",
+            ),
+            OrderError::PaymentDeclined => {
+                Self::bad_request("payment_declined", "The payment was declined.")
+                    .error("Payment declined")
+            }
+            OrderError::NotAllowed { from, to } => not_allowed(from, to),
+            lost @ OrderError::SagaLost => not_answered(lost.to_string()),
             OrderError::User { reason, .. } => {
                 Self::bad_request("user_validation_failed", reason).error("User validation failed")
             }
@@ -166,9 +205,17 @@ impl From<OrderError> for ApiError {
 /// The same answer as for a call that failed after its retries.
 fn not_answered(cause: String) -> ApiError {
     kit::error::from_call(CallError::Failed {
-        error: Status::internal(cause),
+        error: tonic::Status::internal(cause),
         attempts: 1,
     })
+}
+
+fn not_allowed(from: Status, to: Status) -> ApiError {
+    let (from, to) = (from.as_str(), to.as_str());
+    let message = format!("An order that is {from} can't become {to}.");
+    ApiError::bad_request("status_not_allowed", message.clone())
+        .error("Validation failed")
+        .field("status", message)
 }
 
 fn lines_error(problems: &[String]) -> ApiError {
@@ -208,7 +255,7 @@ mod tests {
     use super::*;
     use resilience::Reason;
 
-    fn call(error: CallError<Status>) -> OrderError {
+    fn call(error: CallError<tonic::Status>) -> OrderError {
         OrderError::Call {
             dependency: "product",
             error,
@@ -230,7 +277,7 @@ mod tests {
         assert!(call(CallError::TimedOut { attempts: 1 }).may_have_happened());
         let failed = |attempts| {
             call(CallError::Failed {
-                error: Status::deadline_exceeded("late"),
+                error: tonic::Status::deadline_exceeded("late"),
                 attempts,
             })
         };

@@ -20,8 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub fn checks(
     db: &Db,
     verifier: &Arc<Verifier>,
-    users: &Link,
-    products: &Link,
+    links: &[(&'static str, Link)],
     seeding: &Seeding,
 ) -> Health {
     let (db, verifier, samples) = (db.clone(), Arc::clone(verifier), seeding.clone());
@@ -43,9 +42,10 @@ pub fn checks(
                     Err("no verification keys yet".to_owned())
                 }
             }
-        })
-        .optional("user-service", probe(users))
-        .optional("product-service", probe(products));
+        });
+    let health = links.iter().fold(health, |health, (name, link)| {
+        health.optional(*name, probe(link))
+    });
     if !seeding.wanted() {
         return health;
     }

@@ -18,9 +18,10 @@ use kit::Ctx;
 use resilience::deadline::Deadline;
 
 use crate::{
-    clients::{Products, Reserved, Users},
+    clients::{Account, Committed, Products, Reserved, Users},
     domain::{Basket, Line, NewOrder, Reservation, Status},
     error::{OrderError, Result},
+    saga::Stock as _,
     store::OrderStore,
 };
 
@@ -177,7 +178,7 @@ impl Sampler {
     }
 
     async fn make(&self, sample: &Sample) -> Result<()> {
-        let user_id = self.user(sample.user).await?;
+        let (user_id, account) = self.user(sample.user).await?;
         let catalogue = self.products.get(&ctx(), &sample.lines).await?;
         let basket = Basket::price(&sample.lines, &catalogue)?;
         let cancelled = sample.status == Status::Cancelled;
@@ -187,6 +188,7 @@ impl Sampler {
         let order = NewOrder {
             order_key: sample.order_key.clone(),
             user_id,
+            contact: Some(account.email).filter(|email| !email.is_empty()),
             status: sample.status,
             reservation: if cancelled {
                 Reservation::None
@@ -205,13 +207,16 @@ impl Sampler {
     }
 
     /// The account, if it is the sample that its number says.
-    async fn user(&self, number: usize) -> Result<i64> {
+    async fn user(&self, number: usize) -> Result<(i64, Account)> {
         let user_id = FIRST_USER + i64::try_from(number).unwrap_or(0);
-        let name = self.users.validate(&ctx(), user_id).await?;
-        if name == format!("user{number}") {
-            return Ok(user_id);
+        let account = self.users.validate(&ctx(), user_id).await?;
+        if account.name == format!("user{number}") {
+            return Ok((user_id, account));
         }
-        let what = format!("account {user_id} is {name:?}, not the sample user{number}");
+        let what = format!(
+            "account {user_id} is {:?}, not the sample user{number}",
+            account.name
+        );
         Err(OrderError::BadAnswer {
             dependency: "user",
             what,
@@ -221,7 +226,7 @@ impl Sampler {
     async fn reserve(&self, sample: &Sample) -> Result<()> {
         match self
             .products
-            .reserve(&ctx(), &sample.order_key, &sample.lines)
+            .reserve(&ctx(), &sample.order_key, &sample.lines, 0)
             .await?
         {
             Reserved::Held => Ok(()),
@@ -231,7 +236,12 @@ impl Sampler {
     }
 
     async fn commit(&self, order_key: &str) -> Result<()> {
-        self.products.commit(&ctx(), order_key).await?;
+        if let Committed::Gone(what) = self.products.commit(&ctx(), order_key).await? {
+            return Err(OrderError::BadAnswer {
+                dependency: "product",
+                what,
+            });
+        }
         self.store.mark_committed(order_key).await
     }
 }

@@ -197,18 +197,20 @@ async fn stock_that_may_have_been_taken_goes_back() {
 }
 
 #[tokio::test]
-async fn an_order_stands_when_its_stock_can_not_be_made_final() {
+async fn an_order_whose_stock_is_not_known_to_be_final_is_not_acknowledged_and_recovered() {
     let shop = Shop::open().await;
     shop.products
         .calls
         .plan("CommitReservation", vec![Fail(Code::Unavailable); 3]);
-    let order = shop.order(BUYER, &[(1, 1)]).await;
-    assert_eq!(order["status"], "pending");
-    assert_eq!(shop.products.states(), [ReservationState::Held]);
-    assert_eq!(shop.reservations().await[0].1, "held");
+    assert_unavailable(send(&shop).await, "Service communication error").await;
+    // Nobody sees it until its stock is final.
+    shop.all_committed(1).await;
+    shop.settled().await;
+    assert_eq!(shop.sagas().await, ["done"]);
+    assert_eq!(shop.products.states(), [ReservationState::Committed]);
     assert_eq!(shop.products.calls.count("ReleaseReservation"), 0);
-    let (status, again) = read(shop.get(BUYER, "/api/orders/1/")).await;
-    assert_eq!((status, again), (200, order));
+    let (status, order) = read(shop.get(BUYER, "/api/orders/1/")).await;
+    assert_eq!((status, &order["status"]), (200, &"pending".into()));
 }
 
 #[tokio::test]

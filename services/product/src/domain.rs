@@ -25,6 +25,8 @@ pub const MAX_LINES: usize = 100;
 pub const MAX_IDS: usize = 200;
 /// The longest order key, in bytes.
 pub const MAX_ORDER_KEY: usize = 64;
+/// The longest time to live of a reservation: a day, in ms.
+pub const MAX_TTL_MS: i64 = 86_400_000;
 
 /// A product that can be seen (deleted ones can't).
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -167,6 +169,8 @@ pub struct Demand {
     pub order_key: String,
     /// Units by product id.
     pub lines: BTreeMap<i64, i64>,
+    /// Milliseconds until it expires unless it is committed; none never does.
+    pub ttl_ms: Option<i64>,
 }
 
 /// Why a demand, or the key of one, is none.
@@ -189,6 +193,9 @@ pub enum DemandError {
         /// What it asked for.
         quantity: i64,
     },
+    /// It would expire before it begins, or far too late.
+    #[error("ttl_ms must be 0 to {MAX_TTL_MS}, not {0}")]
+    Ttl(i64),
     /// Two lines are of one product.
     #[error("product {0} stands in two lines: merge them")]
     Twice(i64),
@@ -235,12 +242,29 @@ impl Demand {
         Ok(Self {
             order_key,
             lines: units,
+            ttl_ms: None,
         })
+    }
+
+    /// The same, to expire after so many milliseconds; 0 is never.
+    ///
+    /// # Errors
+    /// [`DemandError::Ttl`].
+    pub fn with_ttl(self, ttl_ms: i64) -> Result<Self, DemandError> {
+        match ttl_ms {
+            0 => Ok(self),
+            1..=MAX_TTL_MS => Ok(Self {
+                ttl_ms: Some(ttl_ms),
+                ..self
+            }),
+            _ => Err(DemandError::Ttl(ttl_ms)),
+        }
     }
 }
 
 /// Where a reservation stands. It goes from held to exactly one of committed,
-/// released, expired; refused is one that never was held.
+/// released, expired; refused is one that never was held. A committed one whose
+/// order was cancelled is returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Its units are taken, for now.
@@ -253,10 +277,13 @@ pub enum State {
     Expired,
     /// There was too little.
     Refused,
+    /// It was committed, and its units came back.
+    Returned,
 }
 
 impl State {
-    /// The name that the database holds.
+    /// The name that the database holds (a returned one is kept as committed, with the moment
+    /// of its return).
     pub fn name(self) -> &'static str {
         match self {
             Self::Held => "held",
@@ -264,6 +291,7 @@ impl State {
             Self::Released => "released",
             Self::Expired => "expired",
             Self::Refused => "refused",
+            Self::Returned => "returned",
         }
     }
 
@@ -275,6 +303,7 @@ impl State {
             Self::Released,
             Self::Expired,
             Self::Refused,
+            Self::Returned,
         ]
         .into_iter()
         .find(|state| state.name() == name)

@@ -1,4 +1,5 @@
-//! `shop_stock_units{product}`: what can be sold.
+//! `shop_stock_units{product}`: what can be sold; `shop_stock_mismatch_units`: by how much rows and
+//! ledger differ, which is 0 unless something is wrong.
 //!
 //! The label is bounded: the products with ids up to 50 (the sample data, and a
 //! small shop's own) have one each, all others are summed up as `other`.
@@ -7,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::store::{Store, Units};
+use crate::store::{Audit, Store, Units};
 
 const LABELLED: i64 = 50;
 const EVERY: Duration = Duration::from_secs(5);
@@ -17,11 +18,16 @@ pub async fn run(store: Arc<dyn Store>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut shown = BTreeSet::new();
+    let mut audit = Audit::default();
     loop {
         ticks.tick().await;
         match store.units(LABELLED).await {
             Ok(units) => shown = show(&units, &shown),
             Err(error) => tracing::debug!(%error, "stock was not counted"),
+        }
+        match store.mismatch(&mut audit).await {
+            Ok(units) => metrics::gauge!("shop_stock_mismatch_units").set(units as f64),
+            Err(error) => tracing::debug!(%error, "stock was not audited"),
         }
     }
 }

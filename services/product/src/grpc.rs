@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use kit::time::now_ms;
+use kit::{lab::Failpoints, time::now_ms};
 use proto::product::{
     AvailabilityRequest, AvailabilityResponse, GetProductsRequest, GetProductsResponse,
     ProductInfo, ProductInfoRequest, ProductInfoResponse, ReservationRequest, ReservationResponse,
@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     Shared,
     domain::{self, Demand, DemandError, MAX_IDS, Product, Reserved, Shortage, State},
-    store::StoreError,
+    store::{Released, StoreError},
 };
 
 /// Its full name, for health and reflection.
@@ -24,12 +24,18 @@ pub const NAME: &str = "product.ProductService";
 /// The service over what the process shares.
 pub struct Grpc {
     shared: Arc<Shared>,
+    points: Failpoints,
 }
 
 impl Grpc {
     /// A new one.
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub fn new(shared: Arc<Shared>, points: Failpoints) -> Self {
+        Self { shared, points }
+    }
+
+    fn stock_changed(&self, released: &Released) {
+        let returned = released.returned.iter();
+        returned.for_each(|id| self.shared.catalogue.stock_changed(*id));
     }
 }
 
@@ -110,7 +116,7 @@ impl ProductService for Grpc {
             .iter()
             .map(|l| (l.product_id.into(), l.quantity.into()))
             .collect();
-        let demand = Demand::new(request.order_key, &lines)?;
+        let demand = Demand::new(request.order_key, &lines)?.with_ttl(request.ttl_ms)?;
         let reserved = self.shared.store.reserve(&demand, now_ms()).await?;
         if reserved == (Reserved::Yes { first: true }) {
             demand
@@ -118,6 +124,7 @@ impl ProductService for Grpc {
                 .keys()
                 .for_each(|id| self.shared.catalogue.stock_changed(*id));
         }
+        self.points.hit("product.reserve.before_reply").await;
         reserve_answer(reserved).map(Response::new)
     }
 
@@ -127,6 +134,7 @@ impl ProductService for Grpc {
     ) -> Result<Response<ReservationResponse>, Status> {
         let key = domain::order_key(request.into_inner().order_key)?;
         let state = self.shared.store.commit(&key, now_ms()).await?;
+        self.points.hit("product.commit.before_reply").await;
         Ok(Response::new(commit_answer(state)))
     }
 
@@ -136,11 +144,20 @@ impl ProductService for Grpc {
     ) -> Result<Response<ReservationResponse>, Status> {
         let key = domain::order_key(request.into_inner().order_key)?;
         let released = self.shared.store.release(&key, now_ms()).await?;
-        released
-            .returned
-            .iter()
-            .for_each(|id| self.shared.catalogue.stock_changed(*id));
+        self.stock_changed(&released);
+        self.points.hit("product.release.before_reply").await;
         Ok(Response::new(release_answer(released.state)))
+    }
+
+    async fn return_reservation(
+        &self,
+        request: Request<ReservationRequest>,
+    ) -> Result<Response<ReservationResponse>, Status> {
+        let key = domain::order_key(request.into_inner().order_key)?;
+        let returned = self.shared.store.give_up(&key, now_ms()).await?;
+        self.stock_changed(&returned);
+        self.points.hit("product.return.before_reply").await;
+        Ok(Response::new(release_answer(returned.state)))
     }
 }
 
@@ -198,7 +215,15 @@ fn reserve_answer(reserved: Reserved) -> Result<ReserveStockResponse, Status> {
 /// A refused reservation never was one: a commit finds none.
 fn commit_answer(state: Option<State>) -> ReservationResponse {
     let (state, error_message) = match state {
-        Some(State::Held | State::Committed) => (ReservationState::Committed, ""),
+        Some(State::Held) => (
+            ReservationState::Held,
+            "the reservation is held still: ask again",
+        ),
+        Some(State::Committed) => (ReservationState::Committed, ""),
+        Some(State::Returned) => (
+            ReservationState::Returned,
+            "the reservation was committed, and its units came back",
+        ),
         Some(State::Released) => (ReservationState::Released, "the reservation was released"),
         Some(State::Expired) => (ReservationState::Expired, "the reservation expired"),
         Some(State::Refused) | None => (
@@ -217,6 +242,7 @@ fn commit_answer(state: Option<State>) -> ReservationResponse {
 fn release_answer(state: State) -> ReservationResponse {
     let (state, error_message) = match state {
         State::Released | State::Refused | State::Held => (ReservationState::Released, ""),
+        State::Returned => (ReservationState::Returned, ""),
         State::Expired => (ReservationState::Expired, ""),
         State::Committed => (
             ReservationState::Committed,

@@ -14,6 +14,7 @@ mod grpc;
 mod rest;
 pub mod seed;
 pub mod store;
+mod sweep;
 
 use std::{convert::identity, sync::Arc};
 
@@ -23,7 +24,7 @@ use proto::product::product_service_server::ProductServiceServer;
 
 use crate::{
     catalogue::Catalogue,
-    store::{SqlStore, Store},
+    store::{DEFECTS, FAILPOINTS, Lab, SqlStore, Store},
 };
 
 pub use config::Config;
@@ -59,7 +60,13 @@ impl kit::cli::Service for App {
     async fn start(config: Config) -> anyhow::Result<Running> {
         let Config { common, verifier } = config;
         let slots = Slots::new(&common);
-        let (db, store) = open(&common, |db| slots.database(db)).await?;
+        let lab = Lab {
+            points: slots.failpoints(),
+            defects: slots.defects(),
+        };
+        lab.points.declare(FAILPOINTS);
+        lab.defects.declare(DEFECTS);
+        let (db, store) = open(&common, |db| slots.database(db), lab.clone()).await?;
         if common.seed_sample_data {
             seed::run(store.as_ref())
                 .await
@@ -74,7 +81,7 @@ impl kit::cli::Service for App {
 
         let (rest, document) = rest::router(Arc::clone(&shared));
         let grpc = ProductServiceServer::with_interceptor(
-            grpc::Grpc::new(Arc::clone(&shared)),
+            grpc::Grpc::new(Arc::clone(&shared), lab.points),
             kit::grpc::secret(&common.service_secret),
         );
         let health = Health::new(NAME)
@@ -89,7 +96,7 @@ impl kit::cli::Service for App {
                     })
                 }
             });
-        let (fixtures, reset) = (Arc::clone(&shared), shared);
+        let (fixtures, reset, sweep) = (Arc::clone(&shared), Arc::clone(&shared), shared);
         let running = Server::new(&common)
             .rest(rest.merge(kit::docs::router(NAME, document)))
             .auth(verifier)
@@ -104,17 +111,22 @@ impl kit::cli::Service for App {
             .task("stock gauges", |shutdown| async move {
                 shutdown.run_until_cancelled_owned(gauges::run(store)).await;
             })
+            .task("expiry sweep", |shutdown| async move {
+                shutdown.run_until_cancelled_owned(sweep::run(sweep)).await;
+            })
             .start()
             .await?;
         Ok(running)
     }
 
     async fn migrate(config: Config) -> anyhow::Result<()> {
-        open(&config.common, identity).await.map(drop)
+        open(&config.common, identity, Lab::default())
+            .await
+            .map(drop)
     }
 
     async fn seed(config: Config) -> anyhow::Result<()> {
-        let (_, store) = open(&config.common, identity).await?;
+        let (_, store) = open(&config.common, identity, Lab::default()).await?;
         let made = seed::run(store.as_ref()).await?;
         tracing::info!(made, "sample products");
         Ok(())
@@ -125,6 +137,7 @@ impl kit::cli::Service for App {
 async fn open(
     common: &kit::Common,
     guard: impl FnOnce(Db) -> Db,
+    lab: Lab,
 ) -> anyhow::Result<(Db, Arc<dyn Store>)> {
     let url = common
         .database_url
@@ -135,7 +148,7 @@ async fn open(
         .await
         .context("migrating the database")?;
     let db = guard(db);
-    let store = SqlStore::new(db.clone())?;
+    let store = SqlStore::new(db.clone())?.in_lab(lab);
     Ok((db, Arc::new(store)))
 }
 

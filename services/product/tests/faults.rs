@@ -367,6 +367,7 @@ async fn a_reply_is_lost_after_the_work_was_done() {
         quantity: 1,
     }];
     let reserve = proto::product::ReserveStockRequest {
+        ttl_ms: 0,
         order_key: "lost".into(),
         lines,
         requesting_service: "test".into(),

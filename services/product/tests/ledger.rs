@@ -22,6 +22,7 @@ enum Step {
     Reserve(u8, BTreeMap<i64, i64>),
     Commit(u8),
     Release(u8),
+    GiveUp(u8),
     Restock(i64, i64),
     Delete(i64),
 }
@@ -34,7 +35,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (key.clone(), lines).prop_map(|(key, lines)| Step::Reserve(key, lines)),
         3 => key.clone().prop_map(Step::Commit),
-        3 => key.prop_map(Step::Release),
+        3 => key.clone().prop_map(Step::Release),
+        2 => key.prop_map(Step::GiveUp),
         2 => (product.clone(), 0_i64..15).prop_map(|(id, units)| Step::Restock(id, units)),
         1 => product.prop_map(Step::Delete),
     ]
@@ -89,6 +91,22 @@ impl Model {
     }
 }
 
+impl Model {
+    fn give_up(&mut self, key: u8) -> State {
+        let Some((state, lines)) = self.keys.get_mut(&key) else {
+            return self.release(key);
+        };
+        if *state != State::Committed {
+            return self.release(key);
+        }
+        *state = State::Returned;
+        for (id, quantity) in lines.iter() {
+            *self.available.get_mut(id).unwrap() += quantity;
+        }
+        State::Returned
+    }
+}
+
 async fn check(steps: Vec<Step>) {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}?mode=rwc", dir.path().join("p.db").display());
@@ -121,6 +139,7 @@ async fn run(store: &SqlStore, model: &mut Model, step: Step, at: i64) {
     match step {
         Step::Reserve(key, lines) => {
             let demand = Demand {
+                ttl_ms: None,
                 order_key: key.to_string(),
                 lines: lines.clone(),
             };
@@ -138,6 +157,10 @@ async fn run(store: &SqlStore, model: &mut Model, step: Step, at: i64) {
         Step::Release(key) => {
             let told = store.release(&key.to_string(), at).await.unwrap();
             assert_eq!(told.state, model.release(key));
+        }
+        Step::GiveUp(key) => {
+            let told = store.give_up(&key.to_string(), at).await.unwrap();
+            assert_eq!(told.state, model.give_up(key));
         }
         Step::Restock(id, units) => {
             let changes = Changes {
@@ -216,6 +239,7 @@ async fn a_call_that_is_dropped_anywhere_is_done_or_undone() {
     let (mut dropped, mut done) = (0, 0);
     for n in 0..200 {
         let demand = Demand {
+            ttl_ms: None,
             order_key: format!("k{n}"),
             lines: lines.clone(),
         };

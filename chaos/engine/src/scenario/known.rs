@@ -2,32 +2,36 @@
 //! is found before anything runs.
 
 /// The links that a fault can be put on.
-pub const LINKS: [&str; 12] = [
+pub const LINKS: [&str; 14] = [
     "load-gateway",
     "gateway-user",
     "gateway-product",
     "gateway-order",
     "order-user",
     "order-product",
+    "order-payment",
     "order-keys",
     "product-keys",
     "product-cache",
     "user-database",
     "product-database",
+    "payment-database",
     "order-database",
 ];
 
 /// The slots that take a policy, with the policy a slot has in an arm that
 /// doesn't name it. `fast` is what `default` means in a scenario.
-pub const SLOTS: [(&str, &str); 11] = [
+pub const SLOTS: [(&str, &str); 13] = [
     ("order-user", "fast"),
     ("order-product", "fast"),
+    ("order-payment", "fast"),
     ("order-database", "none"),
     ("gateway-user", "none"),
     ("gateway-product", "none"),
     ("gateway-order", "none"),
     ("user.server", "unlimited"),
     ("product.server", "unlimited"),
+    ("payment.server", "unlimited"),
     ("order.server", "unlimited"),
     ("gateway.server", "unlimited"),
     (LOAD, "none"),
@@ -43,18 +47,20 @@ pub fn is_server(slot: &str) -> bool {
 }
 
 /// The parts that can have replicas.
-pub const PARTS: [&str; 4] = [
+pub const PARTS: [&str; 5] = [
     "gateway",
     "user-service",
     "product-service",
+    "payment-service",
     "order-service",
 ];
 
 /// The parts that are processes and can be killed, paused and restarted.
-pub const PROCESSES: [&str; 5] = [
+pub const PROCESSES: [&str; 6] = [
     "gateway",
     "user-service",
     "product-service",
+    "payment-service",
     "order-service",
     "toxiproxy",
 ];
@@ -63,10 +69,10 @@ pub const PROCESSES: [&str; 5] = [
 pub const MAX_REPLICAS: u32 = 9;
 
 /// The services by their `service` label.
-pub const SERVICES: [&str; 4] = ["gateway", "user", "product", "order"];
+pub const SERVICES: [&str; 5] = ["gateway", "user", "product", "payment", "order"];
 
 /// Who can be a caller: a service, or whoever calls the gateway.
-pub const CALLERS: [&str; 5] = [LOAD, "gateway", "user", "product", "order"];
+pub const CALLERS: [&str; 6] = [LOAD, "gateway", "user", "product", "payment", "order"];
 
 /// What a cache is asked for, as its faults name it. Of a database it is the name of an
 /// operation, as in the metrics.
@@ -105,7 +111,7 @@ pub const GRPC_CODES: [&str; 16] = [
 ];
 
 /// The gRPC methods of each service.
-const METHODS: [(&str, &[&str]); 2] = [
+const METHODS: [(&str, &[&str]); 3] = [
     ("user", &["ValidateUser"]),
     (
         "product",
@@ -116,17 +122,21 @@ const METHODS: [(&str, &[&str]); 2] = [
             "ReserveStock",
             "CommitReservation",
             "ReleaseReservation",
+            "ReturnReservation",
         ],
     ),
+    ("payment", &["Authorize", "Capture", "Void", "GetStatus"]),
 ];
 
 /// The REST routes of each service, as in its metrics.
-pub const ROUTES: [(&str, &str); 36] = [
+pub const ROUTES: [(&str, &str); 38] = [
     ("order", "GET /api/orders/"),
     ("order", "POST /api/orders/"),
     ("order", "GET /api/orders/quote/"),
     ("order", "GET /api/orders/{id}/"),
     ("order", "GET /api/orders/user/{user_id}/"),
+    ("order", "PATCH /api/orders/{id}/status/"),
+    ("order", "POST /api/orders/{id}/cancel/"),
     ("product", "GET /api/products/"),
     ("product", "POST /api/products/"),
     ("product", "GET /api/products/{id}/"),

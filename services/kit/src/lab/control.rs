@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 
 use super::{
+    armed,
     events::EventBus,
     faults::{self, Faults},
     policies,
@@ -39,6 +40,9 @@ pub(crate) struct Control {
 pub(crate) fn router(control: Control) -> Router {
     let token = Arc::clone(&control.token);
     let held = control.faults.clone();
+    let slots = control.slots.as_ref();
+    let points = slots.map(Slots::failpoints).unwrap_or_default();
+    let defects = slots.map(Slots::defects).unwrap_or_default();
     Router::new()
         .route("/lab/health", get(|| async { Json(json!({ "ok": true })) }))
         .route("/lab/policies", get(policies::all))
@@ -53,6 +57,7 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/lab/events", get(events))
         .with_state(control)
         .merge(held.map(faults::router).unwrap_or_default())
+        .merge(armed::router(points, defects))
         .fallback(|| async {
             refuse(
                 StatusCode::NOT_FOUND,

@@ -1,9 +1,16 @@
-//! The control API of lab mode: policies, faults, reset, fixtures and events, on a port
-//! and behind a token of its own. Outside lab mode nothing of it is started.
+//! The control API of lab mode: policies, faults, failpoints, seeded defects, reset, fixtures and
+//! events, on a port and behind a token of its own. Outside lab mode nothing of it is started.
 
+mod armed;
 mod control;
+mod defects;
 pub mod events;
+pub mod failpoints;
 pub mod faults;
+mod lease;
 mod policies;
+
+pub use defects::Defects;
+pub use failpoints::Failpoints;
 
 pub(crate) use control::{Control, Fixtures, Reset, router};

@@ -68,4 +68,14 @@ pub(super) fn describe() {
         Unit::Count,
         "Units that can be sold now."
     );
+    describe_gauge!(
+        "shop_sagas_open",
+        Unit::Count,
+        "Orders whose stock or payment is not settled yet, by state."
+    );
+    describe_gauge!(
+        "shop_stock_mismatch_units",
+        Unit::Count,
+        "Units by which rows of stock differ from what their ledger adds up to."
+    );
 }

@@ -49,6 +49,12 @@ pub fn of_query(items: Option<&str>) -> Result<Vec<Line>, Vec<String>> {
     }))
 }
 
+/// Lines in the form of a quote's query.
+pub fn text(lines: &[Line]) -> String {
+    let line = |l: &Line| format!("{}x{}", l.product_id, l.quantity);
+    lines.iter().map(line).collect::<Vec<_>>().join(",")
+}
+
 fn check_count(count: usize) -> Result<(), Vec<String>> {
     match count {
         0 => Err(vec!["An order needs at least one line.".to_owned()]),
@@ -161,9 +167,8 @@ mod tests {
         fn a_query_reads_what_was_written(
             wanted in prop::collection::vec((1..=i32::MAX, 1..=i32::MAX), 1..=100)
         ) {
-            let text: Vec<String> = wanted.iter().map(|(id, n)| format!("{id}x{n}")).collect();
             let lines: Vec<Line> = wanted.iter().map(|&(id, n)| line(id, n)).collect();
-            prop_assert_eq!(of_query(Some(&text.join(","))), Ok(lines));
+            prop_assert_eq!(of_query(Some(&text(&lines))), Ok(lines));
         }
 
         #[test]

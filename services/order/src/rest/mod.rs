@@ -1,5 +1,6 @@
 //! The wire of this service: one file a resource.
 
+mod life;
 mod lines;
 mod orders;
 mod quote;
@@ -13,6 +14,8 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{checkout::Checkout, store::Guarded};
+
+pub use view::body_of;
 
 /// What the handlers share.
 pub struct Shared {
@@ -42,6 +45,8 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .routes(routes!(quote::quote))
         .routes(routes!(orders::detail))
         .routes(routes!(orders::of_user))
+        .routes(routes!(life::change))
+        .routes(routes!(life::cancel))
         .split_for_parts();
     routes
         .with_state(shared)

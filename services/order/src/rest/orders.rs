@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
-use http::{HeaderMap, StatusCode};
+use axum::{
+    extract::{Path, State},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, StatusCode, header};
 use kit::{
     ApiError, ApiResult, Ctx,
     auth::User,
@@ -22,6 +25,7 @@ use crate::{
     checkout,
     domain::{Line, Order, Status},
     error::OrderError,
+    saga::Claim,
     store::{Filter, OrderStore as _},
 };
 
@@ -54,18 +58,21 @@ pub struct LineBody {
     quantity: i32,
 }
 
-/// Places an order.
+/// Places an order. With an `Idempotency-Key`, a repeat by the same user gets the first 2xx answer,
+/// byte for byte.
 #[utoipa::path(
     post,
     path = "/api/orders/",
     tag = "orders",
     security(("bearer" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "At most 255 characters")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters")),
     request_body = OrderBody,
     responses(
         (status = 201, body = OrderView),
         (status = 400, description = "Invalid lines, user or product, or too little stock"),
         (status = 401, description = "Not logged in"),
+        (status = 409, description = "The key's first request is under way"),
+        (status = 422, description = "The key was used for other lines"),
         (status = 503, description = "A service that the order needs does not answer"),
     )
 )]
@@ -75,21 +82,35 @@ pub async fn create(
     User(principal): User,
     headers: HeaderMap,
     Object(body): Object,
-) -> ApiResult<(StatusCode, Json<OrderView>)> {
-    let lines = read_order(&headers, body.get("items")).map_err(checkout::counted)?;
-    let order = shared
+) -> ApiResult<Response> {
+    let (lines, claim) = read_order(&headers, body.get("items")).map_err(checkout::counted)?;
+    let answer = shared
         .checkout
-        .place(&ctx, principal.user_id, &lines)
+        .place(&ctx, principal.user_id, &lines, claim)
         .await?;
-    Ok((StatusCode::CREATED, Json(order.into())))
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    Ok((StatusCode::CREATED, json, answer).into_response())
 }
 
-fn read_order(headers: &HeaderMap, items: Option<&Value>) -> Result<Vec<Line>, OrderError> {
+fn read_order(
+    headers: &HeaderMap,
+    items: Option<&Value>,
+) -> Result<(Vec<Line>, Option<Claim>), OrderError> {
     let key = headers.get("idempotency-key");
-    if key.is_some_and(|key| String::from_utf8_lossy(key.as_bytes()).chars().count() > MAX_KEY) {
+    let key = key.map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned());
+    if key
+        .as_ref()
+        .is_some_and(|key| key.chars().count() > MAX_KEY)
+    {
         return Err(OrderError::KeyTooLong);
     }
-    lines::of_body(items).map_err(OrderError::Lines)
+    let lines = lines::of_body(items).map_err(OrderError::Lines)?;
+    // An empty header names nothing.
+    let claim = key.filter(|key| !key.is_empty()).map(|key| Claim {
+        key,
+        body: lines::text(&lines),
+    });
+    Ok((lines, claim))
 }
 
 /// One's own orders; the staff's view has everybody's. Newest first.

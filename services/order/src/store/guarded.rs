@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use kit::{Ctx, lab::faults};
 use resilience::{Call, CallError, Classify, Deadline, FailureKind, Policy, Slot, preset};
 
-use super::{Filter, OrderStore};
+use super::{Change, Changed, Filter, OrderStore};
 use crate::{
     domain::{NewOrder, Order},
     error::{OrderError, Result},
@@ -96,7 +96,7 @@ impl Operations<'_> {
 }
 
 /// The store's own error where there is one; else how the policy ended the call.
-fn told(error: CallError<OrderError>) -> OrderError {
+pub(super) fn told(error: CallError<OrderError>) -> OrderError {
     let error = match error {
         CallError::Failed { error, .. } => return error,
         CallError::TimedOut { attempts } => CallError::TimedOut { attempts },
@@ -160,6 +160,13 @@ impl OrderStore for Operations<'_> {
     async fn unfinished(&self, limit: i64) -> Result<Vec<String>> {
         self.call(Access::Reads, "unfinished", |store| async move {
             store.unfinished(limit).await
+        })
+        .await
+    }
+
+    async fn change_status(&self, change: &Change) -> Result<Changed> {
+        self.write("change_status", |store| async move {
+            store.change_status(change).await
         })
         .await
     }

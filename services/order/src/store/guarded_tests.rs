@@ -45,6 +45,9 @@ impl OrderStore for Fake {
     async fn unfinished(&self, _: i64) -> Result<Vec<String>> {
         self.work(Vec::new()).await
     }
+    async fn change_status(&self, change: &Change) -> Result<Changed> {
+        self.work(Changed::NotAllowed(change.to)).await
+    }
     async fn find(&self, _: i64) -> Result<Option<Order>> {
         self.work(None).await
     }
@@ -83,6 +86,7 @@ fn order() -> NewOrder {
     NewOrder {
         order_key: "k".to_owned(),
         user_id: 7,
+        contact: None,
         status: Status::Pending,
         reservation: Reservation::Held,
         basket: Basket::new(vec![item]).unwrap(),

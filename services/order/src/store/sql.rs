@@ -7,39 +7,51 @@ use kit::{
     Cents,
     crypto::FieldCipher,
     db::{Db, Migration},
+    lab::{Defects, Failpoints},
 };
 use sqlx::{Any, AssertSqlSafe, Transaction};
 
-use super::{Filter, OrderStore};
+use super::{Change, Changed, Filter, OrderStore};
 use crate::{
     domain::{Item, NewOrder, Order, Reservation},
     error::{OrderError, Result},
 };
 
 /// The tables' history.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "init",
-    sql: include_str!("../../migrations/0001_init.sql"),
-    only: None,
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "init",
+        sql: include_str!("../../migrations/0001_init.sql"),
+        only: None,
+    },
+    Migration {
+        version: 2,
+        name: "saga",
+        sql: include_str!("../../migrations/0002_saga.sql"),
+        only: None,
+    },
+];
 
 /// What the blind index of owners is derived for.
 const OWNER_LABEL: &str = "orders.user_id";
+const CONTACT_LABEL: &str = "orders.contact";
 const ORDER_COLUMNS: &str =
     "id, order_key, user_cipher, status, total_cents, created_ms, updated_ms";
 
 /// Orders in a database.
 #[derive(Clone)]
 pub struct SqlStore {
-    db: Db,
-    cipher: FieldCipher,
+    pub(super) db: Db,
+    pub(super) cipher: FieldCipher,
+    pub(super) points: Failpoints,
+    pub(super) defects: Defects,
 }
 
 #[derive(sqlx::FromRow)]
-struct OrderRow {
+pub(super) struct OrderRow {
     id: i64,
-    order_key: String,
+    pub(super) order_key: String,
     user_cipher: String,
     status: String,
     total_cents: i64,
@@ -60,20 +72,48 @@ struct ItemRow {
 impl SqlStore {
     /// Over a migrated database, with the keys of its encrypted fields.
     pub fn new(db: Db, cipher: FieldCipher) -> Self {
-        Self { db, cipher }
+        Self {
+            db,
+            cipher,
+            points: Failpoints::off(),
+            defects: Defects::off(),
+        }
     }
 
-    fn owner_index(&self, user_id: i64) -> String {
+    /// The same, where the lab can get at it.
+    #[must_use]
+    pub fn in_lab(self, points: Failpoints, defects: Defects) -> Self {
+        Self {
+            points,
+            defects,
+            ..self
+        }
+    }
+
+    /// Commits between two failpoints.
+    pub(super) async fn commit(
+        &self,
+        tx: Transaction<'static, Any>,
+        before: &'static str,
+        after: &'static str,
+    ) -> Result<()> {
+        self.points.hit(before).await;
+        tx.commit().await?;
+        self.points.hit(after).await;
+        Ok(())
+    }
+
+    pub(super) fn owner_index(&self, user_id: i64) -> String {
         self.cipher.blind_index(OWNER_LABEL, &user_id.to_string())
     }
 
     /// The owner, readable only with the key and only in that order's row.
-    fn seal_owner(&self, user_id: i64, order_key: &str) -> String {
+    pub(super) fn seal_owner(&self, user_id: i64, order_key: &str) -> String {
         self.cipher
             .seal(user_id.to_string().as_bytes(), &bound_to(order_key))
     }
 
-    fn open_owner(&self, row: &OrderRow) -> Result<i64> {
+    pub(super) fn open_owner(&self, row: &OrderRow) -> Result<i64> {
         let plain = self
             .cipher
             .open(&row.user_cipher, &bound_to(&row.order_key))
@@ -106,27 +146,34 @@ impl SqlStore {
         })
     }
 
-    async fn write(&self, order: &NewOrder, cipher: &str, owner: &str) -> Result<Order> {
-        let mut tx = self.db.begin().await?;
+    /// Stores an order and its lines in a transaction.
+    pub(super) async fn insert_order(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        order: &NewOrder,
+    ) -> Result<Order> {
+        let key = &order.order_key;
+        let contact = order.contact.as_ref();
+        let contact = contact.map(|to| self.cipher.seal(to.as_bytes(), &contact_bound_to(key)));
         let id: i64 = sqlx::query_scalar(
             "INSERT INTO orders (order_key, user_cipher, owner_index, status, reservation_state, \
-             total_cents, created_ms, updated_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $7) \
-             RETURNING id",
+             total_cents, created_ms, updated_ms, contact_cipher) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8) RETURNING id",
         )
-        .bind(&order.order_key)
-        .bind(cipher)
-        .bind(owner)
+        .bind(key)
+        .bind(self.seal_owner(order.user_id, key))
+        .bind(self.owner_index(order.user_id))
         .bind(order.status.as_str())
         .bind(order.reservation.as_str())
         .bind(order.basket.total.0)
         .bind(order.created_ms)
-        .fetch_one(&mut *tx)
+        .bind(contact)
+        .fetch_one(&mut **tx)
         .await?;
-        let items = insert_items(&mut tx, id, &order.basket.items).await?;
-        tx.commit().await?;
+        let items = insert_items(tx, id, &order.basket.items).await?;
         Ok(Order {
             id,
-            order_key: order.order_key.clone(),
+            order_key: key.clone(),
             user_id: order.user_id,
             status: order.status,
             total: order.basket.total,
@@ -134,6 +181,11 @@ impl SqlStore {
             created_ms: order.created_ms,
             updated_ms: order.created_ms,
         })
+    }
+
+    /// An order without its lines.
+    pub(super) fn bare(&self, row: Option<OrderRow>) -> Result<Option<Order>> {
+        row.map(|row| self.order(&row, Vec::new())).transpose()
     }
 
     /// Adds lines and owners to rows, with one statement for all lines.
@@ -166,15 +218,19 @@ impl SqlStore {
         Ok(by_order)
     }
 
-    async fn one(&self, row: Option<OrderRow>) -> Result<Option<Order>> {
+    pub(super) async fn one(&self, row: Option<OrderRow>) -> Result<Option<Order>> {
         let Some(row) = row else { return Ok(None) };
         Ok(self.complete(vec![row]).await?.pop())
     }
 }
 
 /// What a sealed owner is bound to: its column and its row.
-fn bound_to(order_key: &str) -> String {
+pub(super) fn bound_to(order_key: &str) -> String {
     format!("{OWNER_LABEL}:{order_key}")
+}
+
+pub(super) fn contact_bound_to(order_key: &str) -> String {
+    format!("{CONTACT_LABEL}:{order_key}")
 }
 
 fn items_sql(orders: usize) -> String {
@@ -235,14 +291,18 @@ fn insert_items_sql(lines: usize) -> String {
     sql
 }
 
-/// The condition of a filter, whose values have the numbers from `first` on.
+/// The condition of a filter, whose values have the numbers from `first` on. An order whose stock is
+/// not final yet is shown to nobody.
 fn condition(filter: Filter, first: usize) -> String {
     let second = first + 1;
+    let shown = " WHERE reservation_state <> 'held'";
     match (filter.owner, filter.status) {
-        (None, None) => String::new(),
-        (Some(_), None) => format!(" WHERE owner_index = ${first}"),
-        (None, Some(_)) => format!(" WHERE status = ${first}"),
-        (Some(_), Some(_)) => format!(" WHERE owner_index = ${first} AND status = ${second}"),
+        (None, None) => shown.to_owned(),
+        (Some(_), None) => format!("{shown} AND owner_index = ${first}"),
+        (None, Some(_)) => format!("{shown} AND status = ${first}"),
+        (Some(_), Some(_)) => {
+            format!("{shown} AND owner_index = ${first} AND status = ${second}")
+        }
     }
 }
 
@@ -258,11 +318,13 @@ fn count_sql(filter: Filter) -> String {
 #[async_trait]
 impl OrderStore for SqlStore {
     async fn insert(&self, order: &NewOrder) -> Result<Order> {
-        let cipher = self.seal_owner(order.user_id, &order.order_key);
-        let owner = self.owner_index(order.user_id);
-        self.db
-            .timed("insert_order", self.write(order, &cipher, &owner))
-            .await
+        let work = async {
+            let mut tx = self.db.begin().await?;
+            let stored = self.insert_order(&mut tx, order).await?;
+            tx.commit().await?;
+            Ok(stored)
+        };
+        self.db.timed("insert_order", work).await
     }
 
     async fn mark_committed(&self, order_key: &str) -> Result<()> {
@@ -291,7 +353,9 @@ impl OrderStore for SqlStore {
     }
 
     async fn find(&self, id: i64) -> Result<Option<Order>> {
-        let sql = format!("SELECT {ORDER_COLUMNS} FROM orders WHERE id = $1");
+        let sql = format!(
+            "SELECT {ORDER_COLUMNS} FROM orders WHERE id = $1 AND reservation_state <> 'held'"
+        );
         let query = sqlx::query_as(AssertSqlSafe(sql)).bind(id);
         let found = async { self.one(query.fetch_optional(&self.db.read).await?).await };
         self.db.timed("find_order", found).await
@@ -330,6 +394,11 @@ impl OrderStore for SqlStore {
         }
         let page = async { self.complete(query.fetch_all(&self.db.read).await?).await };
         self.db.timed("list_orders", page).await
+    }
+
+    async fn change_status(&self, change: &Change) -> Result<Changed> {
+        let changing = self.change(change);
+        self.db.timed("change_status", changing).await
     }
 }
 

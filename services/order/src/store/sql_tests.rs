@@ -38,6 +38,7 @@ fn order(key: &str, user_id: i64, status: Status) -> NewOrder {
     NewOrder {
         order_key: key.to_owned(),
         user_id,
+        contact: None,
         status,
         reservation: Reservation::Held,
         basket: Basket::new(vec![item(9, 2), item(4, 1)]).unwrap(),

@@ -7,6 +7,10 @@ use std::{
 
 use parking_lot::Mutex;
 use proto::{
+    payment::{
+        AuthorizeRequest, PaymentRequest, PaymentResponse, PaymentState,
+        payment_service_server::PaymentService,
+    },
     product::{
         AvailabilityRequest, AvailabilityResponse, GetProductsRequest, GetProductsResponse,
         ProductInfo, ProductInfoRequest, ProductInfoResponse, ReservationRequest,
@@ -276,6 +280,22 @@ impl FakeProducts {
         shortages
     }
 
+    /// Puts the units of a committed reservation back, once.
+    fn give_up(&self, key: &str) -> ReservationState {
+        let mut reservations = self.reservations.lock();
+        let Some((state, lines)) = reservations.get_mut(key) else {
+            return ReservationState::Unknown;
+        };
+        if matches!(*state, ReservationState::Held | ReservationState::Committed) {
+            *state = ReservationState::Returned;
+            let mut stock = self.stock.lock();
+            for line in lines {
+                stock.get_mut(&line.product_id).unwrap().units += line.quantity;
+            }
+        }
+        *state
+    }
+
     /// Takes a held reservation to another state; answers where it stands.
     fn end(&self, key: &str, to: ReservationState) -> ReservationState {
         let mut reservations = self.reservations.lock();
@@ -366,5 +386,111 @@ impl ProductService for FakeProducts {
         let lost = self.calls.arrive("ReleaseReservation", &request).await?;
         let state = self.end(&request.into_inner().order_key, ReservationState::Released);
         reply(lost, ended(state))
+    }
+
+    async fn return_reservation(
+        &self,
+        request: Request<ReservationRequest>,
+    ) -> Result<Response<ReservationResponse>, Status> {
+        let lost = self.calls.arrive("ReturnReservation", &request).await?;
+        let state = self.give_up(&request.into_inner().order_key);
+        reply(lost, ended(state))
+    }
+}
+
+/// The payment service: authorises everything but what is above the limit.
+#[derive(Default)]
+pub struct FakePayments {
+    pub calls: Calls,
+    pub limit: Mutex<Option<i64>>,
+    /// State, amount, and cents that were paid, by order key.
+    pub payments: Mutex<BTreeMap<String, (PaymentState, i64, i64)>>,
+}
+
+impl FakePayments {
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub fn states(&self) -> Vec<PaymentState> {
+        let payments = self.payments.lock();
+        payments.values().map(|(state, ..)| *state).collect()
+    }
+
+    /// What all orders together have paid, in cents.
+    pub fn paid(&self) -> i64 {
+        self.payments.lock().values().map(|(.., paid)| paid).sum()
+    }
+
+    fn answer(&self, key: &str) -> PaymentResponse {
+        let payments = self.payments.lock();
+        let (state, amount_cents, _) = payments.get(key).copied().unwrap_or_default();
+        PaymentResponse {
+            state: state.into(),
+            amount_cents,
+            error_message: String::new(),
+        }
+    }
+}
+
+#[async_trait]
+impl PaymentService for FakePayments {
+    async fn authorize(
+        &self,
+        request: Request<AuthorizeRequest>,
+    ) -> Result<Response<PaymentResponse>, Status> {
+        let lost = self.calls.arrive("Authorize", &request).await?;
+        let request = request.into_inner();
+        let declined = self.limit.lock().is_some_and(|l| request.amount_cents > l);
+        let state = match declined {
+            true => PaymentState::Declined,
+            false => PaymentState::Authorized,
+        };
+        let key = request.order_key;
+        let fresh = (state, request.amount_cents, 0);
+        self.payments.lock().entry(key.clone()).or_insert(fresh);
+        reply(lost, self.answer(&key))
+    }
+
+    async fn capture(
+        &self,
+        request: Request<PaymentRequest>,
+    ) -> Result<Response<PaymentResponse>, Status> {
+        let lost = self.calls.arrive("Capture", &request).await?;
+        let key = request.into_inner().order_key;
+        if let Some(one) = self.payments.lock().get_mut(&key)
+            && one.0 == PaymentState::Authorized
+        {
+            *one = (PaymentState::Captured, one.1, one.1);
+        }
+        reply(lost, self.answer(&key))
+    }
+
+    async fn void(
+        &self,
+        request: Request<PaymentRequest>,
+    ) -> Result<Response<PaymentResponse>, Status> {
+        let lost = self.calls.arrive("Void", &request).await?;
+        let key = request.into_inner().order_key;
+        {
+            let mut payments = self.payments.lock();
+            let one = payments.entry(key.clone()).or_default();
+            *one = match one.0 {
+                PaymentState::Captured => (PaymentState::Refunded, one.1, 0),
+                PaymentState::Unknown | PaymentState::Authorized => {
+                    (PaymentState::Voided, one.1, 0)
+                }
+                _ => *one,
+            };
+        }
+        reply(lost, self.answer(&key))
+    }
+
+    async fn get_status(
+        &self,
+        request: Request<PaymentRequest>,
+    ) -> Result<Response<PaymentResponse>, Status> {
+        let lost = self.calls.arrive("GetStatus", &request).await?;
+        reply(lost, self.answer(&request.into_inner().order_key))
     }
 }

@@ -2,6 +2,7 @@
 //! leans on.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod child;
 pub mod fakes;
 pub mod server;
 pub mod tokens;
@@ -17,8 +18,8 @@ use sqlx::{AnyPool, Row as _};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use fakes::{FakeProducts, FakeUsers};
-use server::{GrpcServer, serve_products, serve_users};
+use fakes::{FakePayments, FakeProducts, FakeUsers};
+use server::{GrpcServer, serve_payments, serve_products, serve_users};
 use tokens::KeyServer;
 
 /// An ordinary customer.
@@ -37,6 +38,10 @@ pub struct Wish {
     pub policy: Option<Value>,
     /// A second replica of the product service.
     pub second: bool,
+    /// A payment service.
+    pub payments: bool,
+    /// How long a saga may take; 30 s otherwise.
+    pub saga_ttl: Option<Duration>,
 }
 
 /// The service under test, and what surrounds it.
@@ -50,6 +55,9 @@ pub struct Shop {
     user_server: Option<GrpcServer>,
     product_server: Option<GrpcServer>,
     second_server: Option<GrpcServer>,
+    /// The payment service, where one is wished for.
+    pub payments: Arc<FakePayments>,
+    payment_server: Option<GrpcServer>,
     running: Option<kit::Running>,
     config: Config,
     dir: TempDir,
@@ -82,6 +90,13 @@ impl Shop {
         if let Some(server) = &second_server {
             config.product_grpc_url = format!("{},{}", config.product_grpc_url, server.url());
         }
+        let payments = FakePayments::new();
+        let payment_server = wish.payments.then(|| {
+            let mut server = GrpcServer::reserve();
+            serve_payments(&mut server, &payments);
+            server
+        });
+        config.payment_grpc_url = payment_server.as_ref().map(GrpcServer::url);
         let running = App::start(config.clone()).await.unwrap();
         let shop = Self {
             base: format!("http://{}", running.http),
@@ -92,6 +107,8 @@ impl Shop {
             user_server: Some(user_server),
             product_server: Some(product_server),
             second_server,
+            payments,
+            payment_server,
             running: Some(running),
             config,
             dir,
@@ -112,6 +129,10 @@ impl Shop {
         self.product_server.take().unwrap().stop().await;
     }
 
+    pub async fn kill_payments(&mut self) {
+        self.payment_server.take().unwrap().stop().await;
+    }
+
     pub async fn kill_users(&mut self) {
         self.user_server.take().unwrap().stop().await;
     }
@@ -123,6 +144,12 @@ impl Shop {
         self.base = format!("http://{}", running.http);
         self.running = Some(running);
         self.wait_for_keys().await;
+    }
+
+    /// The same with another configuration.
+    pub async fn restart_with(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+        self.restart().await;
     }
 
     pub async fn stop(&mut self) {
@@ -181,6 +208,58 @@ impl Shop {
         self.client
             .get(self.url(path))
             .bearer_auth(self.keys.token(user, &[]))
+    }
+
+    /// An order with an `Idempotency-Key`.
+    pub fn post_keyed(&self, user: i64, key: &str, lines: &[(i32, i32)]) -> RequestBuilder {
+        self.post(user, lines).header("idempotency-key", key)
+    }
+
+    /// The owner calls an order off.
+    pub fn cancel(&self, user: i64, id: i64) -> RequestBuilder {
+        self.client
+            .post(self.url(&format!("/api/orders/{id}/cancel/")))
+            .bearer_auth(self.keys.token(user, &[]))
+    }
+
+    /// The staff takes an order a step further.
+    pub fn patch(&self, id: i64, status: &str) -> RequestBuilder {
+        self.client
+            .patch(self.url(&format!("/api/orders/{id}/status/")))
+            .bearer_auth(self.keys.token(2, &["staff"]))
+            .json(&json!({ "status": status }))
+    }
+
+    /// The `X-Event-Id`s of the mails in the outbox folder, without their order keys, sorted.
+    pub fn mails(&self) -> Vec<String> {
+        mails_in(&self.dir.path().join("outbox"))
+    }
+
+    /// Every saga's state.
+    pub async fn sagas(&self) -> Vec<String> {
+        sqlx::query_scalar("SELECT state FROM sagas ORDER BY created_ms, order_key")
+            .fetch_all(&self.sql().await)
+            .await
+            .unwrap()
+    }
+
+    /// Until no saga is open.
+    pub async fn settled(&self) {
+        poll("all sagas over", || async {
+            let over = |s: &String| ["done", "undone", "cancelled"].contains(&s.as_str());
+            self.sagas().await.iter().all(over).then_some(())
+        })
+        .await;
+    }
+
+    /// The folder of this shop's files.
+    pub fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    /// The configuration that it was started with.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     pub fn get_as_staff(&self, path: &str) -> RequestBuilder {
@@ -243,6 +322,20 @@ impl Shop {
     }
 }
 
+/// The status in each mail's name, sorted.
+pub fn mails_in(dir: &std::path::Path) -> Vec<String> {
+    let Ok(files) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let names = names.filter(|name| name.ends_with(".eml"));
+    let mut mails: Vec<String> = names
+        .map(|name| name.rsplit('.').nth(1).unwrap().to_owned())
+        .collect();
+    mails.sort();
+    mails
+}
+
 fn config(
     dir: &TempDir,
     wish: &Wish,
@@ -267,7 +360,13 @@ fn config(
         user_url: keys.url.clone(),
         user_grpc_url: users.url(),
         product_grpc_url: products.url(),
+        payment_grpc_url: None,
         field_keys: FieldKeys::for_test(),
+        saga_ttl: wish.saga_ttl.unwrap_or(Duration::from_secs(30)),
+        keep_keys: Duration::from_secs(3600),
+        smtp: None,
+        outbox_dir: dir.path().join("outbox"),
+        sender: Config::sender(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use proto::{
+    payment::payment_service_server::PaymentServiceServer,
     product::product_service_server::ProductServiceServer,
     user::user_service_server::UserServiceServer,
 };
@@ -15,7 +16,7 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 
-use super::fakes::{FakeProducts, FakeUsers};
+use super::fakes::{FakePayments, FakeProducts, FakeUsers};
 
 /// A gRPC server on a port and a runtime of its own, so that its end is the end
 /// of its connections too.
@@ -90,5 +91,11 @@ pub fn serve_users(server: &mut GrpcServer, users: &Arc<FakeUsers>) {
 pub fn serve_products(server: &mut GrpcServer, products: &Arc<FakeProducts>) {
     server.start(Routes::new(ProductServiceServer::from_arc(Arc::clone(
         products,
+    ))));
+}
+
+pub fn serve_payments(server: &mut GrpcServer, payments: &Arc<FakePayments>) {
+    server.start(Routes::new(PaymentServiceServer::from_arc(Arc::clone(
+        payments,
     ))));
 }

@@ -1,5 +1,8 @@
 //! What the service keeps: a trait, and all SQL behind it.
 
+mod audit;
+mod clock;
+mod ends;
 mod list;
 mod products;
 mod schema;
@@ -10,10 +13,12 @@ mod stock;
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use kit::lab::{Defects, Failpoints};
 
 use crate::domain::{Changes, Demand, NewProduct, Product, Query, Reserved, State};
 use crate::seed::Sample;
 
+pub use audit::Audit;
 pub use schema::migrate;
 pub use sql::SqlStore;
 
@@ -35,6 +40,36 @@ pub enum StoreError {
         state: String,
     },
 }
+
+/// Where the lab can end the process, and the bugs it can switch on; neither outside of lab mode.
+#[derive(Clone, Default)]
+pub struct Lab {
+    /// Visited before and after each commit, and before each reply.
+    pub points: Failpoints,
+    /// Asked where a defect is seeded.
+    pub defects: Defects,
+}
+
+/// The failpoints of this service.
+pub const FAILPOINTS: &[&str] = &[
+    "product.reserve.before_commit",
+    "product.reserve.after_commit",
+    "product.reserve.before_reply",
+    "product.commit.before_commit",
+    "product.commit.after_commit",
+    "product.commit.before_reply",
+    "product.release.before_commit",
+    "product.release.after_commit",
+    "product.release.before_reply",
+    "product.return.before_commit",
+    "product.return.after_commit",
+    "product.return.before_reply",
+    "product.sweep.before_commit",
+    "product.sweep.after_commit",
+];
+
+/// The seeded defects of this service: docs/INTEGRITY.md.
+pub const DEFECTS: &[&str] = &["double_release", "expiry_race", "commit_after_expiry"];
 
 /// What became of a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,8 +129,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Takes stock for all lines or for none; a repeat of the key gets the first answer.
     async fn reserve(&self, demand: &Demand, at: i64) -> Result<Reserved, StoreError>;
-    /// Makes a held reservation final; where it stands then, none without one.
+    /// Makes a held reservation final, unless its time is over; where it stands then, none without one.
     async fn commit(&self, order_key: &str, at: i64) -> Result<Option<State>, StoreError>;
+    /// Puts the units of a committed reservation back, once; a held one is released.
+    async fn give_up(&self, order_key: &str, at: i64) -> Result<Released, StoreError>;
+    /// Ends up to so many reservations whose time is over by the database's clock; the products
+    /// whose units came back.
+    async fn expire_due(&self, limit: i64, at: i64) -> Result<Vec<i64>, StoreError>;
+    /// Units by which the rows differ from what the ledger adds up to.
+    async fn mismatch(&self, audit: &mut Audit) -> Result<i64, StoreError>;
     /// Puts the units of a held reservation back. An unknown key is remembered
     /// as released, so that a reserve that comes late is refused.
     async fn release(&self, order_key: &str, at: i64) -> Result<Released, StoreError>;

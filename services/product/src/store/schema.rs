@@ -1,6 +1,6 @@
 use kit::db::{Backend, Db, Migration};
 
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration {
         version: 1,
         name: "init",
@@ -12,6 +12,12 @@ const MIGRATIONS: [Migration; 2] = [
         name: "search_sqlite",
         sql: include_str!("../../migrations/0002_search_sqlite.sql"),
         only: Some(Backend::Sqlite),
+    },
+    Migration {
+        version: 3,
+        name: "expiry",
+        sql: include_str!("../../migrations/0003_expiry.sql"),
+        only: None,
     },
 ];
 

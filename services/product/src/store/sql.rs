@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use kit::db::Db;
 
-use super::{Released, Store, StoreError, Units, list, products, search, stock};
+use super::{Audit, Lab, Released, Store, StoreError, Units, ends, list, products, search, stock};
 use crate::domain::{Changes, Demand, NewProduct, Product, Query, Reserved, State};
 use crate::seed::Sample;
 
@@ -14,6 +14,7 @@ use crate::seed::Sample;
 pub struct SqlStore {
     db: Db,
     index: &'static dyn search::TextIndex,
+    lab: Lab,
 }
 
 impl SqlStore {
@@ -23,7 +24,14 @@ impl SqlStore {
     /// [`StoreError::NoSearch`] when its kind has no text index.
     pub fn new(db: Db) -> Result<Self, StoreError> {
         let index = search::index_of(db.backend)?;
-        Ok(Self { db, index })
+        let lab = Lab::default();
+        Ok(Self { db, index, lab })
+    }
+
+    /// The same, where the lab can get at it.
+    #[must_use]
+    pub fn in_lab(self, lab: Lab) -> Self {
+        Self { lab, ..self }
     }
 }
 
@@ -127,21 +135,57 @@ impl Store for SqlStore {
     }
 
     async fn reserve(&self, demand: &Demand, at: i64) -> Result<Reserved, StoreError> {
-        self.db
-            .timed("reserve_stock", async {
-                stock::reserve(self.db.begin().await?, demand, at).await
-            })
+        let work = async {
+            stock::reserve(
+                self.db.begin().await?,
+                self.db.backend,
+                demand,
+                at,
+                &self.lab,
+            )
             .await
+        };
+        self.db.timed("reserve_stock", work).await
     }
 
     async fn commit(&self, order_key: &str, at: i64) -> Result<Option<State>, StoreError> {
-        let work = async { stock::commit(self.db.begin().await?, order_key, at).await };
-        self.db.timed("commit_reservation", work).await
+        let Self { db, lab, .. } = self;
+        let work = async {
+            if lab.defects.on("expiry_race") && ends::commit_unguarded(db, order_key, at).await? {
+                return Ok(Some(State::Committed));
+            }
+            ends::commit(db.begin().await?, db.backend, order_key, at, lab).await
+        };
+        db.timed("commit_reservation", work).await
     }
 
     async fn release(&self, order_key: &str, at: i64) -> Result<Released, StoreError> {
-        let work = async { stock::release(self.db.begin().await?, order_key, at).await };
-        self.db.timed("release_reservation", work).await
+        let Self { db, lab, .. } = self;
+        let work = async { ends::release(db.begin().await?, db.backend, order_key, at, lab).await };
+        db.timed("release_reservation", work).await
+    }
+
+    async fn give_up(&self, order_key: &str, at: i64) -> Result<Released, StoreError> {
+        let Self { db, lab, .. } = self;
+        let work = async { ends::give_up(db.begin().await?, db.backend, order_key, at, lab).await };
+        db.timed("return_reservation", work).await
+    }
+
+    async fn expire_due(&self, limit: i64, at: i64) -> Result<Vec<i64>, StoreError> {
+        let Self { db, lab, .. } = self;
+        let work = async {
+            let mut returned = Vec::new();
+            for key in ends::due(db, limit).await? {
+                let tx = db.begin().await?;
+                returned.extend(ends::expire(tx, db.backend, &key, at, lab).await?);
+            }
+            Ok(returned)
+        };
+        db.timed("expire_reservations", work).await
+    }
+
+    async fn mismatch(&self, audit: &mut Audit) -> Result<i64, StoreError> {
+        self.db.timed("audit_stock", audit.mismatch(&self.db)).await
     }
 
     async fn units(&self, up_to_id: i64) -> Result<Vec<Units>, StoreError> {

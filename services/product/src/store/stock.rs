@@ -6,19 +6,19 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Acquire, Any, Row, Transaction};
+use kit::db::Backend;
+use sqlx::{Acquire, Any, AssertSqlSafe, Row, Transaction};
 
-use super::{Released, StoreError};
+use super::{Lab, StoreError, clock, ends::state};
 use crate::domain::{Demand, Reserved, Shortage, State};
 
-type Tx = Transaction<'static, Any>;
+pub(super) type Tx = Transaction<'static, Any>;
 
 /// Units a product was made with.
 pub(super) const INITIAL: &str = "initial";
 /// Units an admin, or the lab, added or took away.
 pub(super) const RESTOCK: &str = "restock";
 const RESERVE: &str = "reserve";
-const RELEASE: &str = "release";
 
 /// Books a change that belongs to no order; one of nothing leaves no trace.
 pub(super) async fn book(
@@ -58,21 +58,16 @@ pub(super) async fn restock(
     book(tx, id, new - old, RESTOCK, at).await
 }
 
-pub(super) async fn reserve(mut tx: Tx, demand: &Demand, at: i64) -> Result<Reserved, StoreError> {
+pub(super) async fn reserve(
+    mut tx: Tx,
+    backend: Backend,
+    demand: &Demand,
+    at: i64,
+    lab: &Lab,
+) -> Result<Reserved, StoreError> {
     let key = &demand.order_key;
-    // The row's key is the lock: of many calls at once with one key, one makes it
-    // and the others wait here for its answer.
-    let made = sqlx::query(
-        "INSERT INTO reservations (order_key, state, created_ms, updated_ms) VALUES ($1, $2, $3, $3) \
-         ON CONFLICT (order_key) DO NOTHING",
-    )
-    .bind(key.clone())
-    .bind(State::Held.name())
-    .bind(at)
-    .execute(&mut *tx)
-    .await?;
-    if made.rows_affected() == 0 {
-        let first = first_answer(&mut tx, demand).await?;
+    if !make(&mut tx, backend, demand, at).await? {
+        let first = first_answer(&mut tx, backend, demand).await?;
         tx.rollback().await?;
         return Ok(first);
     }
@@ -88,12 +83,31 @@ pub(super) async fn reserve(mut tx: Tx, demand: &Demand, at: i64) -> Result<Rese
         taking.rollback().await?;
         record_refusal(&mut tx, key, &shortages).await?;
     }
+    lab.points.hit("product.reserve.before_commit").await;
     tx.commit().await?;
+    lab.points.hit("product.reserve.after_commit").await;
     Ok(if shortages.is_empty() {
         Reserved::Yes { first: true }
     } else {
         Reserved::Short(shortages)
     })
+}
+
+/// Makes the key's row, which is the lock: of many calls at once with one key, one makes it and
+/// the others wait here for its answer. Its time runs on the database's clock.
+async fn make(tx: &mut Tx, backend: Backend, demand: &Demand, at: i64) -> Result<bool, StoreError> {
+    let now = clock::now_sql(backend);
+    let made = sqlx::query(AssertSqlSafe(format!(
+        "INSERT INTO reservations (order_key, state, created_ms, updated_ms, expires_ms) \
+         VALUES ($1, $2, $3, $3, {now} + $4) ON CONFLICT (order_key) DO NOTHING"
+    )))
+    .bind(demand.order_key.clone())
+    .bind(State::Held.name())
+    .bind(at)
+    .bind(demand.ttl_ms)
+    .execute(&mut **tx)
+    .await?;
+    Ok(made.rows_affected() == 1)
 }
 
 async fn insert_lines(tx: &mut Tx, demand: &Demand) -> Result<(), StoreError> {
@@ -142,7 +156,12 @@ async fn shortage(tx: &mut Transaction<'_, Any>, product_id: i64) -> Result<Shor
     })
 }
 
-async fn book_lines(tx: &mut Tx, key: &str, reason: &str, at: i64) -> Result<(), StoreError> {
+pub(super) async fn book_lines(
+    tx: &mut Tx,
+    key: &str,
+    reason: &str,
+    at: i64,
+) -> Result<(), StoreError> {
     let sign: i64 = if reason == RESERVE { -1 } else { 1 };
     sqlx::query(
         "INSERT INTO stock_ledger (product_id, delta, reason, order_key, at_ms) \
@@ -179,9 +198,15 @@ async fn record_refusal(tx: &mut Tx, key: &str, shortages: &[Shortage]) -> Resul
 }
 
 /// What the key's first call was told.
-async fn first_answer(tx: &mut Tx, demand: &Demand) -> Result<Reserved, StoreError> {
+async fn first_answer(
+    tx: &mut Tx,
+    backend: Backend,
+    demand: &Demand,
+) -> Result<Reserved, StoreError> {
     let key = &demand.order_key;
-    let state = state(tx, key).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let state = state(tx, backend, key)
+        .await?
+        .ok_or(sqlx::Error::RowNotFound)?;
     let rows = sqlx::query(
         "SELECT product_id, quantity, short_exists, short_available FROM reservation_lines \
          WHERE order_key = $1 ORDER BY product_id",
@@ -210,98 +235,6 @@ async fn first_answer(tx: &mut Tx, demand: &Demand) -> Result<Reserved, StoreErr
     Ok(match state {
         State::Held | State::Committed => Reserved::Yes { first: false },
         State::Refused => Reserved::Short(shortages),
-        State::Released | State::Expired => Reserved::Over(state),
+        State::Released | State::Expired | State::Returned => Reserved::Over(state),
     })
-}
-
-pub(super) async fn commit(mut tx: Tx, key: &str, at: i64) -> Result<Option<State>, StoreError> {
-    if leave_held(&mut tx, key, State::Committed, at).await? {
-        tx.commit().await?;
-        return Ok(Some(State::Committed));
-    }
-    let state = state(&mut tx, key).await?;
-    tx.rollback().await?;
-    Ok(state)
-}
-
-pub(super) async fn release(mut tx: Tx, key: &str, at: i64) -> Result<Released, StoreError> {
-    if leave_held(&mut tx, key, State::Released, at).await? {
-        let returned = give_back(&mut tx, key).await?;
-        book_lines(&mut tx, key, RELEASE, at).await?;
-        tx.commit().await?;
-        return Ok(Released {
-            state: State::Released,
-            returned,
-        });
-    }
-    let buried = sqlx::query(
-        "INSERT INTO reservations (order_key, state, created_ms, updated_ms) VALUES ($1, $2, $3, $3) \
-         ON CONFLICT (order_key) DO NOTHING",
-    )
-    .bind(key.to_owned())
-    .bind(State::Released.name())
-    .bind(at)
-    .execute(&mut *tx)
-    .await?;
-    let state = if buried.rows_affected() == 1 {
-        State::Released
-    } else {
-        state(&mut tx, key).await?.ok_or(sqlx::Error::RowNotFound)?
-    };
-    tx.commit().await?;
-    Ok(Released {
-        state,
-        returned: Vec::new(),
-    })
-}
-
-/// The one way out of held; whether this call went it.
-async fn leave_held(tx: &mut Tx, key: &str, to: State, at: i64) -> Result<bool, StoreError> {
-    let left = sqlx::query(
-        "UPDATE reservations SET state = $2, updated_ms = $3 WHERE order_key = $1 AND state = $4",
-    )
-    .bind(key.to_owned())
-    .bind(to.name())
-    .bind(at)
-    .bind(State::Held.name())
-    .execute(&mut **tx)
-    .await?;
-    Ok(left.rows_affected() == 1)
-}
-
-/// Units go back to deleted products too: the ledger speaks of them still.
-async fn give_back(tx: &mut Tx, key: &str) -> Result<Vec<i64>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT product_id, quantity FROM reservation_lines WHERE order_key = $1 ORDER BY product_id",
-    )
-    .bind(key.to_owned())
-    .fetch_all(&mut **tx)
-    .await?;
-    let mut returned = Vec::with_capacity(rows.len());
-    for row in rows {
-        let product_id: i64 = row.try_get("product_id")?;
-        sqlx::query("UPDATE products SET available = available + $2 WHERE id = $1")
-            .bind(product_id)
-            .bind(row.try_get::<i64, _>("quantity")?)
-            .execute(&mut **tx)
-            .await?;
-        returned.push(product_id);
-    }
-    Ok(returned)
-}
-
-async fn state(tx: &mut Tx, key: &str) -> Result<Option<State>, StoreError> {
-    let row = sqlx::query("SELECT state FROM reservations WHERE order_key = $1")
-        .bind(key.to_owned())
-        .fetch_optional(&mut **tx)
-        .await?;
-    let Some(row) = row else { return Ok(None) };
-    let name: String = row.try_get("state")?;
-    match State::from_name(&name) {
-        Some(state) => Ok(Some(state)),
-        None => Err(StoreError::UnknownState {
-            order_key: key.to_owned(),
-            state: name,
-        }),
-    }
 }

@@ -272,6 +272,16 @@ impl Shop {
         key: &str,
         lines: &[(i32, i32)],
     ) -> Result<ReserveStockResponse, Status> {
+        self.reserve_for(key, lines, 0).await
+    }
+
+    /// A reservation that expires after so many milliseconds.
+    pub async fn reserve_for(
+        &self,
+        key: &str,
+        lines: &[(i32, i32)],
+        ttl_ms: i64,
+    ) -> Result<ReserveStockResponse, Status> {
         let lines = lines
             .iter()
             .map(|&(product_id, quantity)| StockLine {
@@ -283,6 +293,7 @@ impl Shop {
             order_key: key.into(),
             lines,
             requesting_service: "test".into(),
+            ttl_ms,
         };
         self.grpc
             .clone()
@@ -309,6 +320,24 @@ impl Shop {
             .unwrap()
             .into_inner()
             .state
+    }
+
+    pub async fn give_back(&self, key: &str) -> i32 {
+        self.grpc
+            .clone()
+            .return_reservation(reservation(key))
+            .await
+            .unwrap()
+            .into_inner()
+            .state
+    }
+
+    /// Switches a seeded defect on.
+    pub async fn defect(&self, name: &str) {
+        let control = self.running.control.unwrap();
+        let url = format!("http://{control}/lab/defects/{name}");
+        let put = self.client.put(url).bearer_auth("test-token");
+        assert_eq!(put.send().await.unwrap().status(), 200, "{name}");
     }
 
     /// What the ledger says of a product: its sum, and its rows.
