@@ -119,9 +119,9 @@ impl Failpoints {
             Some(Action::Kill) => {
                 // Nothing of ours runs after that: no flush, no rollback, no reply.
                 let _ = kill_process(getpid(), Signal::KILL);
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
-            Some(Action::Hang) => std::future::pending().await,
+            Some(Action::Hang) => std::future::pending::<()>().await,
         }
     }
 
