@@ -18,6 +18,7 @@ use super::{
     view::{ErrorBody, UserView},
 };
 use crate::{
+    audit::Source,
     core::Core,
     domain::profile,
     error::{Error, Result},
@@ -74,7 +75,12 @@ pub async fn verify_login(
     let (username, code) = (username.unwrap_or_default(), code.unwrap_or_default());
     let pending = cookies::pending_of(&jar);
     let completed = core
-        .complete_login(username.trim(), &code, pending.as_deref())
+        .complete_login(
+            username.trim(),
+            &code,
+            pending.as_deref(),
+            &Source::from(&ctx),
+        )
         .await;
     count(&completed);
     if matches!(completed, Err(Error::SecondFactor)) {
@@ -86,6 +92,8 @@ pub async fn verify_login(
     } = completed?;
     let jar = cookies::drop_pending(CookieJar::new(), &ctx);
     let jar = cookies::keep_refresh(jar, &ctx, &session.tokens.refresh);
+    let device = core.device_cookie(&session.account.username);
+    let jar = cookies::keep_device(jar, &ctx, device);
     Ok((jar, Json(answer(session, backup_tokens_left))))
 }
 
