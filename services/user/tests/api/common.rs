@@ -1,12 +1,22 @@
 //! The whole service on free ports, and a client that knows the contract's forms.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::{
+    io::Write as _,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
+use axum::{Json, Router, routing::get};
 use data_encoding::BASE64URL_NOPAD;
-use kit::{Common, Running, crypto::FieldKeys};
+use kit::{
+    Common, Running, Server,
+    auth::{Staff, User, Verifier},
+    crypto::FieldKeys,
+};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -21,6 +31,7 @@ pub struct Shop {
     pub clock: Clock,
     pub running: Running,
     pub database: PathBuf,
+    pub keys: PathBuf,
     pub client: Client,
     folder: Arc<TempDir>,
 }
@@ -41,39 +52,86 @@ pub fn key() -> SigningKey {
 impl Shop {
     /// In lab mode, with the sample accounts.
     pub async fn start() -> Self {
+        Self::start_with(Clock::default(), |_| {}).await
+    }
+
+    /// The same with changes to its configuration.
+    pub async fn start_with(clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        Self::start_in(folder, true, Clock::default()).await
+        let keys = tokio::task::spawn_blocking(key_path).await.unwrap();
+        Self::start_in(folder, keys, clock, change).await
+    }
+
+    /// With a key folder of its own, so that its keys can be rotated.
+    pub async fn with_own_keys() -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let shared = tokio::task::spawn_blocking(key_path).await.unwrap();
+        let keys = folder.path().join("keys/jwt.pem");
+        std::fs::create_dir(folder.path().join("keys")).unwrap();
+        std::fs::copy(shared, &keys).unwrap();
+        Self::start_in(folder, keys, Clock::default(), |_| {}).await
+    }
+
+    /// Another replica, on the same database, keys and clock.
+    pub async fn replica(&self) -> Self {
+        self.replica_with(|_| {}).await
+    }
+
+    /// The same with changes to its configuration.
+    pub async fn replica_with(&self, change: impl FnOnce(&mut Config)) -> Self {
+        let (folder, keys) = (Arc::clone(&self.folder), self.keys.clone());
+        Self::start_in(folder, keys, self.clock.clone(), change).await
     }
 
     /// Another process on the same database, out of lab mode.
     pub async fn in_production(&self) -> Self {
-        Self::start_in(Arc::clone(&self.folder), false, self.clock.clone()).await
+        self.replica_with(|config| {
+            config.common.seed_sample_data = false;
+            config.common.lab = None;
+            config.sample_accounts = false;
+        })
+        .await
     }
 
-    async fn start_in(folder: Arc<TempDir>, lab: bool, clock: Clock) -> Self {
+    async fn start_in(
+        folder: Arc<TempDir>,
+        keys: PathBuf,
+        clock: Clock,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let database = folder.path().join("users.db");
         let mut common = Common::for_test("user");
         common.database_url = Some(format!("sqlite://{}?mode=rwc", database.display()));
-        common.seed_sample_data = lab;
-        if !lab {
-            common.lab = None;
-        }
-        let private_key_path = tokio::task::spawn_blocking(key_path).await.unwrap();
-        let field_keys = FieldKeys::for_test();
-        let config = Config {
+        common.seed_sample_data = true;
+        let mut config = Config {
             common,
-            private_key_path,
-            field_keys,
-            sample_accounts: lab,
+            private_key_path: keys.clone(),
+            field_keys: FieldKeys::for_test(),
+            sample_accounts: true,
         };
+        change(&mut config);
         let running = start_at(config, clock.clone()).await.unwrap();
         let client = Client::new(format!("http://{}", running.http));
         Self {
             clock,
             running,
             database,
+            keys,
             client,
             folder,
+        }
+    }
+
+    /// Runs the binary on the shop's database and keys; success, and what it printed.
+    pub fn run(&self, args: &[&str], input: Option<&str>) -> (bool, String) {
+        self.binary().run(args, input, &[])
+    }
+
+    /// The binary on the shop's database and keys.
+    pub fn binary(&self) -> Binary {
+        Binary {
+            database: self.database.clone(),
+            keys: self.keys.clone(),
         }
     }
 
@@ -103,6 +161,51 @@ impl Shop {
     pub async fn database(&self) -> kit::db::Db {
         let url = format!("sqlite://{}", self.database.display());
         kit::db::Db::open("test", &url).await.unwrap()
+    }
+}
+
+/// The binary on a database and a key folder.
+#[derive(Clone)]
+pub struct Binary {
+    pub database: PathBuf,
+    pub keys: PathBuf,
+}
+
+impl Binary {
+    /// In lab mode, with further variables.
+    pub fn command(&self, args: &[&str], variables: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_user-service"));
+        command
+            .args(args)
+            .env_clear()
+            .env("LAB_MODE", "1")
+            .env(
+                "DATABASE_URL",
+                format!("sqlite://{}?mode=rwc", self.database.display()),
+            )
+            .env("JWT_PRIVATE_KEY_PATH", &self.keys)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs it to its end; success, and what it printed.
+    pub fn run(
+        &self,
+        args: &[&str],
+        input: Option<&str>,
+        variables: &[(&str, &str)],
+    ) -> (bool, String) {
+        let mut child = self.command(args, variables).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.unwrap_or("").as_bytes()).unwrap();
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        (output.status.success(), text)
     }
 }
 
@@ -288,4 +391,65 @@ pub const REFRESH: &str = "/api/token/refresh/";
 
 pub async fn refresh(client: &Client, token: &str) -> Answer {
     client.post(REFRESH, &json!({ "refresh": token })).await
+}
+
+/// A service like order or product: it checks tokens by keys and revocations that it gets from the
+/// user service.
+pub struct Other {
+    pub running: Running,
+    pub client: Client,
+}
+
+impl Other {
+    /// `users`: the user service's addresses.
+    pub async fn start(users: &str) -> Self {
+        let common = Common::for_test("order");
+        let who = |User(principal): User| async move { Json(json!({ "id": principal.user_id })) };
+        let staff =
+            |Staff(principal): Staff| async move { Json(json!({ "id": principal.user_id })) };
+        let router = Router::new()
+            .route("/api/who/", get(who))
+            .route("/api/staff/", get(staff));
+        let verifier = Verifier::remote(users);
+        let running = Server::new(&common)
+            .rest(router)
+            .auth(Arc::clone(&verifier))
+            .start()
+            .await
+            .unwrap();
+        let client = Client::new(format!("http://{}", running.http));
+        until("keys arrive", || std::future::ready(verifier.is_ready())).await;
+        Self { running, client }
+    }
+
+    pub async fn status(&self, path: &str, token: &str) -> u16 {
+        let answer = self.client.with_token(token).get(path).await;
+        answer.status.as_u16()
+    }
+
+    /// Waits until a token is refused here.
+    pub async fn refuses(&self, token: &str) {
+        until("refused", || async {
+            self.status("/api/who/", token).await == 401
+        })
+        .await;
+    }
+
+    #[track_caller]
+    pub fn takes(&self, token: &str) -> impl Future<Output = ()> {
+        let (client, token) = (self.client.clone(), token.to_owned());
+        async move {
+            let answer = client.with_token(&token).get("/api/who/").await;
+            assert_eq!(answer.status, 200, "{}", answer.body);
+        }
+    }
+}
+
+/// Waits until something holds, and fails when it does not within the 5 s of the contract.
+pub async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    let begun = tokio::time::Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed().as_secs() < 5, "{what}: not within 5 s");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
