@@ -185,7 +185,7 @@ async fn feed(State(published): State<Published>, headers: HeaderMap) -> Json<Fe
 /// A service like order or product: it follows the user service.
 pub struct Service {
     pub url: String,
-    pub running: Running,
+    _running: Running,
     client: reqwest::Client,
 }
 
@@ -205,7 +205,7 @@ impl Service {
             .unwrap();
         let service = Self {
             url: format!("http://{}", running.http),
-            running,
+            _running: running,
             client: reqwest::Client::new(),
         };
         until("keys arrive", || std::future::ready(verifier.is_ready())).await;
