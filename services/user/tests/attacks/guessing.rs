@@ -298,8 +298,9 @@ async fn a_flood_of_log_ins_has_a_bounded_queue() {
 #[ignore = "a night's: 4000 log-ins take minutes"]
 async fn unknown_and_wrong_take_the_same_time() {
     let shop = Shop::start().await;
+    let pairs = std::env::var("CASES").map_or(2000, |text| text.parse::<u64>().unwrap());
     let url = format!("http://{}/lab/fixtures", shop.running.control.unwrap());
-    let body = json!({ "customers": 2000, "run": "timing" });
+    let body = json!({ "customers": pairs, "run": "timing" });
     let made = shop
         .client
         .http

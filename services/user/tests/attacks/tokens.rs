@@ -174,3 +174,42 @@ async fn the_feed_is_for_services_alone() {
     assert_eq!(feed.status, 200, "{}", feed.body);
     assert_eq!(feed.body["keys"], json!([crate::common::key().kid()]));
 }
+
+// attack: other users' accounts, read or changed by id, by method, slash and %2e tricks -> 403 or 404, nothing changes
+#[tokio::test]
+async fn another_account_is_out_of_reach() {
+    let shop = Shop::start().await;
+    let (eve, ann) = (shop.customer("eve").await, shop.customer("ann").await);
+    let change = json!({ "email": "eve2@mail.test", "first_name": "Eve" });
+    for path in [
+        format!("/api/users/{}/", ann.id),
+        format!("/api/users/{}", ann.id),
+        format!("/api/users/{}/%2e%2e/{}/", eve.id, ann.id),
+        format!("/api/users/%2e/{}/", ann.id),
+        format!("/api//users/{}/", ann.id),
+        format!("/api/users/{}//", ann.id),
+        format!("/api/users/+{}/", ann.id),
+        format!("/api/users/0{}/", ann.id),
+        format!("/api/users/{}%00/", ann.id),
+        format!("/API/USERS/{}/", ann.id),
+    ] {
+        for answer in [
+            eve.client.get(&path).await,
+            eve.client.put(&path, &change).await,
+            eve.client.patch(&path, &change).await,
+            eve.client.delete(&path).await,
+            eve.client
+                .with_header("x-http-method-override", "PATCH")
+                .post(&path, &change)
+                .await,
+        ] {
+            let status = answer.status.as_u16();
+            assert!(matches!(status, 308 | 403 | 404 | 405), "{path}: {status}");
+        }
+    }
+    let me = ann.client.get("/api/users/me/").await.body;
+    assert_eq!(
+        (&me["email"], &me["first_name"]),
+        (&json!("ann@mail.test"), &json!(""))
+    );
+}
