@@ -255,15 +255,15 @@ impl Core {
         let prefix: String = sealed_now.split_inclusive('.').take(2).collect();
         let (mut resealed, mut after) = (0, 0);
         loop {
-            let batch = self
-                .store
-                .secrets_sealed_otherwise(&prefix, after, RESEAL_BATCH)
-                .await?;
+            let batch = self.store.sealed_secrets(after, RESEAL_BATCH).await?;
             let Some((last, ..)) = batch.last() else {
                 break;
             };
             after = *last;
             for (device_id, user_id, old) in batch {
+                if old.starts_with(&prefix) {
+                    continue;
+                }
                 let binding = secret_binding(user_id);
                 let new = self
                     .cipher

@@ -227,14 +227,9 @@ pub trait SecurityStore: Send + Sync {
     async fn count_attempt(&self, buckets: &[Bucket], now_ms: i64) -> Result<Attempted>;
     /// Takes a counted attempt back, which did not fail.
     async fn forgive_attempt(&self, buckets: &[Bucket]) -> Result<()>;
-    /// Second-factor secrets that don't begin with `prefix`: device, owner and
-    /// sealed secret, by device from the one `after` on.
-    async fn secrets_sealed_otherwise(
-        &self,
-        prefix: &str,
-        after: i64,
-        limit: i64,
-    ) -> Result<Vec<(i64, i64, String)>>;
+    /// Sealed second-factor secrets: device, owner and secret, by device, from after
+    /// `after` on.
+    async fn sealed_secrets(&self, after: i64, limit: i64) -> Result<Vec<(i64, i64, String)>>;
     /// Puts a secret in another's place; false when that is not there any more.
     async fn replace_secret(&self, device_id: i64, old: &str, new: &str) -> Result<bool>;
 }

@@ -80,7 +80,6 @@ async fn keep_going(
     kids
 }
 
-// attack: none; a rotation of the signing key under load, with two replicas -> no request fails
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_fails_while_keys_rotate() {
     let shop = Shop::with_own_keys().await;
@@ -192,7 +191,6 @@ async fn an_old_key_is_published_for_a_day() {
     assert_eq!(published(&shop).await, [new]);
 }
 
-// attack: none; the same refresh token on both sides of a rotation, within the grace -> the same successor, byte for byte
 #[tokio::test]
 async fn a_repeat_within_the_grace_is_signed_with_the_key_of_its_time() {
     let shop = Shop::with_own_keys().await;
@@ -228,4 +226,27 @@ async fn a_rotation_that_can_not_be_read_changes_nothing() {
         assert!(!done && !text.is_empty(), "{args:?}: {text}");
     }
     assert_eq!(key_files(&shop).len(), 1);
+}
+
+// attack: tokens signed with a signing key that leaked, once its file was removed -> 401 everywhere within 5 s
+#[tokio::test]
+async fn a_leaked_key_is_taken_back() {
+    let shop = Shop::with_own_keys().await;
+    let order = Other::start(&shop.client.base).await;
+    let user = shop.login("user0", SAMPLE).await;
+    let new = rotate(&shop).await;
+    shop.clock.advance(60_000);
+    std::fs::remove_file(&shop.keys).unwrap();
+    order.refuses(&user.access).await;
+    until("refused here", || async {
+        let client = shop.client.with_token(&user.access);
+        client.get("/api/users/me/").await.status == 401
+    })
+    .await;
+    refresh(&shop.client, &user.refresh)
+        .await
+        .is_error(401, "token_not_valid");
+    assert_eq!(published(&shop).await, [new]);
+    let again = shop.login("user0", SAMPLE).await;
+    order.takes(&again.access).await;
 }
