@@ -59,6 +59,7 @@ type Task = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
 pub struct Server {
     common: Common,
     rest: Router,
+    internal: Router,
     verifier: Option<Arc<Verifier>>,
     grpc: Option<(Routes, Vec<&'static str>)>,
     health: Option<Health>,
@@ -76,6 +77,7 @@ impl Server {
         Self {
             common: common.clone(),
             rest: Router::new(),
+            internal: Router::new(),
             verifier: None,
             grpc: None,
             health: None,
@@ -94,7 +96,15 @@ impl Server {
         self
     }
 
-    /// Tokens of requests are checked by this; it is kept supplied with keys.
+    /// REST routes for other services alone, their state applied: those must show the service
+    /// secret as on gRPC. Faults, the door and limits don't touch them.
+    pub fn internal(mut self, router: Router) -> Self {
+        let router = auth::behind_secret(router, &self.common.service_secret);
+        self.internal = self.internal.merge(router);
+        self
+    }
+
+    /// Tokens of requests are checked by this; it is kept supplied with keys and revocations.
     pub fn auth(mut self, verifier: Arc<Verifier>) -> Self {
         self.verifier = Some(verifier);
         self
@@ -227,6 +237,7 @@ impl Server {
         if let Some(health) = self.health {
             router = router.merge(health.router());
         }
+        router = router.merge(self.internal);
         let app = http::with_rules(
             router,
             self.common.name,
@@ -295,8 +306,9 @@ impl Server {
     fn start_tasks(&mut self, running: &Running) {
         if let Some(verifier) = self.verifier.clone() {
             let shutdown = running.shutdown.clone();
+            let secret = self.common.service_secret.clone();
             running.tasks.spawn(async move {
-                shutdown.run_until_cancelled(verifier.follow()).await;
+                shutdown.run_until_cancelled(verifier.follow(&secret)).await;
             });
         }
         for (name, work) in std::mem::take(&mut self.tasks) {

@@ -3,6 +3,7 @@
 use kit::auth::{Principal, Roles};
 
 use crate::{
+    audit::{Event, Kind, Source},
     core::Core,
     domain::{Account, NewAccount, ProfileChange, account::unique_key, password},
     error::{Error, Result},
@@ -29,6 +30,8 @@ pub struct Actor {
     pub account: Account,
     /// The session of the token.
     pub sid: String,
+    /// Where the request came from.
+    pub source: Source,
 }
 
 impl Actor {
@@ -51,7 +54,12 @@ impl Core {
     ///
     /// # Errors
     /// [`Error::Taken`], [`Error::Busy`].
-    pub async fn register(&self, new: Registration, roles: Roles) -> Result<Account> {
+    pub async fn register(
+        &self,
+        new: Registration,
+        roles: Roles,
+        source: &Source,
+    ) -> Result<Account> {
         let password_hash = self.hasher.hash(&new.password).await?;
         let new = NewAccount {
             username: new.username,
@@ -64,14 +72,18 @@ impl Core {
         };
         let ids = self.store.add_accounts(std::slice::from_ref(&new)).await?;
         let id = ids.first().copied().ok_or(Error::NoAccount)?;
-        Ok(new.with_id(id))
+        let account = new.with_id(id);
+        let event = Event::new(Kind::Registered, source, self.clock.now_ms());
+        let roles = account.roles.names().join(" ");
+        self.audit.record(event.of(account.id).detail(roles));
+        Ok(account)
     }
 
     /// The account behind a verified token.
     ///
     /// # Errors
     /// [`Error::ActorGone`], [`Error::ActorInactive`], [`Error::SessionEnded`].
-    pub async fn actor(&self, principal: &Principal) -> Result<Actor> {
+    pub async fn actor(&self, principal: &Principal, source: Source) -> Result<Actor> {
         let row = self.store.actor(principal.user_id, &principal.sid).await?;
         let row = row.ok_or(Error::ActorGone)?;
         if !row.account.is_active {
@@ -83,6 +95,7 @@ impl Core {
         Ok(Actor {
             account: row.account,
             sid: principal.sid.clone(),
+            source,
         })
     }
 
@@ -113,16 +126,26 @@ impl Core {
     ///
     /// # Errors
     /// [`Error::NoAccount`], [`Error::Taken`].
-    pub async fn change_profile(&self, id: i64, change: ProfileChange) -> Result<Account> {
-        let changed = change.apply(&self.account(id).await?);
+    pub async fn change_profile(
+        &self,
+        actor: &Actor,
+        id: i64,
+        change: ProfileChange,
+    ) -> Result<Account> {
+        let before = self.account(id).await?;
+        let changed = change.apply(&before);
         self.store.write_profile(&changed).await?;
+        if changed.email != before.email {
+            self.record(actor, Kind::EmailChanged, id);
+        }
         Ok(changed)
     }
 
     /// Changes one's own password; all other sessions end.
     ///
     /// # Errors
-    /// [`Error::WrongPassword`], [`Error::WeakPassword`], [`Error::Busy`].
+    /// [`Error::WrongPassword`], [`Error::WeakPassword`], [`Error::Slowed`],
+    /// [`Error::Busy`].
     pub async fn change_password(&self, actor: &Actor, old: &str, new: &str) -> Result<()> {
         self.require_password(actor, old).await?;
         let account = &actor.account;
@@ -139,35 +162,66 @@ impl Core {
         let hash = self.hasher.hash(new).await?;
         self.store
             .write_password(account.id, &hash, &actor.sid, self.clock.now_ms())
-            .await
+            .await?;
+        self.record(actor, Kind::PasswordChanged, account.id);
+        Ok(())
     }
 
     /// Checks a logged-in account's password once more.
     ///
     /// # Errors
-    /// [`Error::WrongPassword`], [`Error::Busy`].
+    /// [`Error::WrongPassword`], [`Error::Slowed`], [`Error::Busy`].
     pub async fn require_password(&self, actor: &Actor, password: &str) -> Result<()> {
+        let counted = self.count_reauthentication(&actor.sid).await?;
+        let checked = self.check_password(actor, password).await;
+        self.settle(counted, &checked).await?;
+        if matches!(checked, Err(Error::WrongPassword)) {
+            self.record(actor, Kind::PasswordRefused, actor.account.id);
+        }
+        checked
+    }
+
+    async fn check_password(&self, actor: &Actor, password: &str) -> Result<()> {
         let known = self
             .store
             .credentials_of(actor.account.id)
             .await?
             .ok_or(Error::ActorGone)?;
-        if self
-            .hasher
-            .verify(password, Some(&known.password_hash))
-            .await?
-        {
-            Ok(())
-        } else {
-            Err(Error::WrongPassword)
+        let stored = Some(known.password_hash.as_str());
+        match self.hasher.verify(password, stored).await? {
+            true => Ok(()),
+            false => Err(Error::WrongPassword),
         }
     }
 
-    /// Deactivates an account and ends its sessions.
+    /// Deactivates an account and ends its sessions and tokens.
     ///
     /// # Errors
     /// [`Error::NoAccount`].
-    pub async fn deactivate(&self, id: i64) -> Result<()> {
-        self.store.deactivate(id, self.clock.now_ms()).await
+    pub async fn deactivate(&self, actor: &Actor, id: i64) -> Result<()> {
+        self.store.deactivate(id, self.clock.now_ms()).await?;
+        self.record(actor, Kind::Deactivated, id);
+        Ok(())
+    }
+
+    /// Gives an account other roles; tokens that tell of the old ones end.
+    ///
+    /// # Errors
+    /// [`Error::NoAccount`].
+    pub async fn change_roles(&self, username: &str, roles: Roles) -> Result<Account> {
+        let found = self.store.credentials(&unique_key(username)).await?;
+        let account = found.ok_or(Error::NoAccount)?.account;
+        let now_ms = self.clock.now_ms();
+        self.store.write_roles(account.id, roles, now_ms).await?;
+        let event = Event::new(Kind::RolesChanged, &Source::command(), now_ms);
+        let names = roles.names().join(" ");
+        self.audit.record(event.of(account.id).detail(names));
+        Ok(Account { roles, ..account })
+    }
+
+    /// Records what an actor did to an account.
+    pub(crate) fn record(&self, actor: &Actor, kind: Kind, user_id: i64) {
+        let event = Event::new(kind, &actor.source, self.clock.now_ms());
+        self.audit.record(event.of(user_id).by(actor.account.id));
     }
 }

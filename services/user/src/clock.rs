@@ -9,12 +9,24 @@ use std::sync::{
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     ahead_ms: Arc<AtomicI64>,
+    /// Where it was stopped; 0 while it runs.
+    stopped_ms: Arc<AtomicI64>,
 }
 
 impl Clock {
     /// UTC epoch milliseconds.
     pub fn now_ms(&self) -> i64 {
-        kit::time::now_ms() + self.ahead_ms.load(Ordering::Relaxed)
+        let base_ms = match self.stopped_ms.load(Ordering::Relaxed) {
+            0 => kit::time::now_ms(),
+            stopped_ms => stopped_ms,
+        };
+        base_ms + self.ahead_ms.load(Ordering::Relaxed)
+    }
+
+    /// Stops this clock and its clones: only [`Clock::advance`] moves them then; for tests.
+    pub fn stop(&self) {
+        self.stopped_ms
+            .store(kit::time::now_ms(), Ordering::Relaxed);
     }
 
     /// Turns this clock and its clones ahead of the machine's; for tests.

@@ -9,11 +9,13 @@ use kit::{
 };
 
 use crate::{
+    audit::Audit,
     clock::Clock,
     domain::{Account, session::Grant},
     error::Result,
     hashing::Hasher,
-    keys::{KeyError, SigningKey},
+    keyring::Keyring,
+    keys::KeyError,
     pool::{Pool, cores},
     store::Store,
 };
@@ -25,11 +27,12 @@ const SIGNING_QUEUE: usize = 512;
 pub struct Core {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) hasher: Hasher,
-    pub(crate) key: Arc<SigningKey>,
+    pub(crate) keys: Arc<Keyring>,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) cipher: FieldCipher,
     pub(crate) clock: Clock,
     pub(crate) signing: Pool,
+    pub(crate) audit: Audit,
     /// Whether the sample password is good for anything.
     pub(crate) sample_accounts: bool,
 }
@@ -58,13 +61,39 @@ pub struct Tokens {
 }
 
 impl Core {
-    /// The key that signs.
-    pub fn key(&self) -> &SigningKey {
-        &self.key
+    /// The keys that sign.
+    pub fn keys(&self) -> &Keyring {
+        &self.keys
+    }
+
+    /// UTC epoch milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// Looks for keys that were added to the folder, and forgets those that have
+    /// been retired.
+    ///
+    /// # Errors
+    /// The keys at hand stay.
+    pub async fn reload_keys(&self) -> anyhow::Result<()> {
+        let keys = Arc::clone(&self.keys);
+        if tokio::task::spawn_blocking(move || keys.reload()).await?? {
+            let now_ms = self.now_ms();
+            let published: Vec<String> = self
+                .keys
+                .published(now_ms)
+                .iter()
+                .map(|key| key.kid().to_owned())
+                .collect();
+            tracing::info!(?published, "the signing keys have changed");
+        }
+        self.verifier.set_keys(self.keys.key_set(self.now_ms())?);
+        Ok(())
     }
 
     pub(crate) async fn sign(&self, grant: &Grant) -> Result<Tokens> {
-        let key = Arc::clone(&self.key);
+        let key = self.keys.signing(grant.issued_ms);
         let claims = [TokenType::Access, TokenType::Refresh].map(|kind| grant.claims(kind));
         let sign = move || Ok::<_, KeyError>((key.sign(&claims[0])?, key.sign(&claims[1])?));
         let (access, refresh) = self.signing.run(sign).await??;
@@ -75,7 +104,7 @@ impl Core {
     pub(crate) async fn sign_access(&self, grants: &[Grant]) -> Result<Vec<String>> {
         let share = grants.len().div_ceil(cores()).max(1);
         let jobs = grants.chunks(share).map(|part| {
-            let key = Arc::clone(&self.key);
+            let key = self.keys.signing(self.now_ms());
             let claims: Vec<_> = part.iter().map(|g| g.claims(TokenType::Access)).collect();
             let sign = move || {
                 claims

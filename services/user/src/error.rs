@@ -49,6 +49,12 @@ pub enum Error {
         /// Milliseconds until the next try.
         wait_ms: i64,
     },
+    /// Too many wrong passwords; the time until the next try, in milliseconds.
+    #[error("too many wrong passwords, next try in {wait_ms} ms")]
+    Slowed {
+        /// Milliseconds until the next try.
+        wait_ms: i64,
+    },
     /// 2FA is on already.
     #[error("two-factor authentication is on already")]
     TwoFactorOn,

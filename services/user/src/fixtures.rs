@@ -112,7 +112,7 @@ async fn add(core: &Core, new: Vec<NewAccount>) -> Result<Vec<Made>> {
         .iter()
         .map(|account| core.new_grant(account))
         .collect();
-    core.store.open_sessions(&grants, None).await?;
+    let grants = core.store.open_sessions(&grants, None).await?;
     let tokens = core.sign_access(&grants).await?;
     let made = accounts.into_iter().zip(tokens);
     Ok(made

@@ -105,6 +105,16 @@ mod tests {
         );
     }
 
+    // attack: telling unknown names from wrong passwords by the work -> a decoy of the same parameters is checked
+    #[tokio::test]
+    async fn an_unknown_user_costs_as_much_as_a_known_one() {
+        let hasher = Hasher::new().await.unwrap();
+        let stored = hasher.hash("correct horse").await.unwrap();
+        let parameters = |phc: &str| phc.rsplitn(3, '$').last().map(str::to_owned);
+        assert_eq!(parameters(&hasher.decoy), parameters(&stored));
+        assert_eq!(hasher.decoy.len(), stored.len());
+    }
+
     #[tokio::test]
     async fn a_broken_stored_hash_is_an_error_and_not_a_wrong_password() {
         let hasher = Hasher::new().await.unwrap();

@@ -68,6 +68,14 @@ impl SigningKey {
             tracing::info!(path = %path.display(), bits = BITS, "making the signing key");
             write_new(path, &make_pem()?).map_err(|source| file_error(path, source))?;
         }
+        Self::load(path)
+    }
+
+    /// The key in a file.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
         let pem = fs::read_to_string(path).map_err(|source| file_error(path, source))?;
         warn_if_others_can_read(path);
         Self::from_pem(&pem)
@@ -149,7 +157,7 @@ fn encode_json(value: &impl serde::Serialize) -> serde_json::Result<String> {
     Ok(BASE64URL_NOPAD.encode(&serde_json::to_vec(value)?))
 }
 
-fn make_pem() -> Result<String, KeyError> {
+pub(crate) fn make_pem() -> Result<String, KeyError> {
     let key = rsa::PrivateKey::new(&mut rand::rng(), BITS).map_err(unusable)?;
     Ok(key
         .to_pkcs8_pem(LineEnding::LF)
@@ -158,8 +166,9 @@ fn make_pem() -> Result<String, KeyError> {
 }
 
 /// Puts a whole file in place, readable by its owner alone, unless one is there:
-/// of two processes that start at once, both go on with the first one's key.
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
+/// of two processes that start at once, both go on with the first one's key. Says
+/// whether it is this one.
+pub(crate) fn write_new(path: &Path, text: &str) -> io::Result<bool> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -179,8 +188,8 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let linked = written.and_then(|()| fs::hard_link(&draft, path));
     fs::remove_file(&draft)?;
     match linked {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        other => other.map(|()| true),
     }
 }
 
@@ -195,7 +204,7 @@ fn warn_if_others_can_read(path: &Path) {
     }
 }
 
-fn file_error(path: &Path, source: io::Error) -> KeyError {
+pub(crate) fn file_error(path: &Path, source: io::Error) -> KeyError {
     KeyError::File {
         path: path.to_owned(),
         source,
@@ -214,8 +223,8 @@ mod tests {
     fn the_file_is_private_and_the_first_one_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/er/key.pem");
-        write_new(&path, "first").unwrap();
-        write_new(&path, "second").unwrap();
+        assert!(write_new(&path, "first").unwrap());
+        assert!(!write_new(&path, "second").unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "first");
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod accounts;
+pub mod audit;
 mod clock;
 mod commands;
 mod config;
@@ -16,27 +17,24 @@ pub mod error;
 mod fixtures;
 mod grpc;
 mod hashing;
+pub mod keyring;
 pub mod keys;
 mod pool;
 mod rest;
+mod revocations;
 mod second_factor;
 pub mod seed;
 mod sessions;
 pub mod store;
+mod throttle;
 
 use std::{convert::identity, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use kit::{
-    Running, Server, Slots,
-    auth::{KeySet, Verifier},
-    crypto::FieldCipher,
-    db::Db,
-    health::Health,
-};
+use kit::{Running, Server, Slots, auth::Verifier, crypto::FieldCipher, db::Db, health::Health};
 use proto::user::user_service_server::UserServiceServer;
 
-use crate::{core::Core, hashing::Hasher, keys::SigningKey, store::SqlStore};
+use crate::{audit::Rows, core::Core, hashing::Hasher, keyring::Keyring, store::SqlStore};
 
 pub use clock::Clock;
 pub use config::Config;
@@ -45,16 +43,31 @@ pub use config::Config;
 const NAME: &str = "user";
 /// Between two sweeps of expired sessions.
 const SWEEP_EVERY: Duration = Duration::from_secs(10 * 60);
+/// Between two looks at the folder of signing keys.
+const KEYS_EVERY: Duration = Duration::from_secs(2);
+
+/// How long security events are still written when the end has begun.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
 
 /// The user service.
 pub struct App;
 
 impl kit::cli::Service for App {
     const NAME: &'static str = NAME;
-    const COMMANDS: &'static [(&'static str, &'static str)] = &[(
-        commands::CREATE_ADMIN,
-        "NAME [EMAIL]: makes an admin; the password comes from standard input",
-    )];
+    const COMMANDS: &'static [(&'static str, &'static str)] = &[
+        (
+            commands::CREATE_ADMIN,
+            "NAME [EMAIL]: makes an admin; the password comes from standard input",
+        ),
+        (
+            commands::SET_ROLE,
+            "NAME none|staff|admin: gives an account another role",
+        ),
+        (
+            commands::KEYS,
+            "rotate [--lead SECONDS]: makes a signing key; rotate-fields: seals secrets with the first field key",
+        ),
+    ];
     type Config = Config;
 
     fn config(env: &mut kit::Env) -> Config {
@@ -79,7 +92,7 @@ impl kit::cli::Service for App {
             "sample accounts are for LAB_MODE=1 alone: everybody knows their password"
         );
         let (_, store) = open(&config, identity).await?;
-        let core = assemble(&config, store, Clock::default()).await?;
+        let (core, _) = assemble(&config, store, Clock::default()).await?;
         let made = seed::run(&core)
             .await
             .context("making the sample accounts")?;
@@ -88,15 +101,51 @@ impl kit::cli::Service for App {
     }
 
     async fn command(args: &[String], config: Config) -> anyhow::Result<bool> {
-        if args.first().map(String::as_str) != Some(commands::CREATE_ADMIN) {
-            return Ok(false);
+        let words: Vec<&str> = args.iter().map(String::as_str).collect();
+        match words[..] {
+            [commands::CREATE_ADMIN, ..] => {
+                let (core, rows) = prepare(&config).await?;
+                let made =
+                    commands::create_admin(&core, &args[1..], std::io::stdin().lock()).await?;
+                rows.flush(&*core.store).await;
+                println!("admin {} has id {}", made.username, made.id);
+            }
+            [commands::SET_ROLE, ..] => {
+                let (core, rows) = prepare(&config).await?;
+                let (account, role) = commands::set_role(&core, &args[1..]).await?;
+                rows.flush(&*core.store).await;
+                println!("{} (id {}) has role {role}", account.username, account.id);
+            }
+            [commands::KEYS, "rotate", ..] => rotate_keys(&config, &args[2..]).await?,
+            [commands::KEYS, "rotate-fields"] => {
+                let (core, rows) = prepare(&config).await?;
+                let resealed = core.reseal_secrets().await?;
+                rows.flush(&*core.store).await;
+                println!("{resealed} secrets were sealed anew");
+            }
+            _ => return Ok(false),
         }
-        let (_, store) = open(&config, identity).await?;
-        let core = assemble(&config, store, Clock::default()).await?;
-        let made = commands::create_admin(&core, &args[1..], std::io::stdin().lock()).await?;
-        println!("admin {} has id {}", made.username, made.id);
         Ok(true)
     }
+}
+
+async fn rotate_keys(config: &Config, args: &[String]) -> anyhow::Result<()> {
+    let rotated = commands::rotate_keys(&config.private_key_path, args).await?;
+    let from = kit::time::iso(rotated.from_ms);
+    println!("key {} signs from {from} on", rotated.kid);
+    for file in &rotated.removed {
+        println!("{} is needed no more and was removed", file.display());
+    }
+    let (core, rows) = prepare(config).await?;
+    commands::record_rotation(&core, &rotated);
+    rows.flush(&*core.store).await;
+    Ok(())
+}
+
+/// All parts, for a command.
+async fn prepare(config: &Config) -> anyhow::Result<(Core, Rows)> {
+    let (_, store) = open(config, identity).await?;
+    assemble(config, store, Clock::default()).await
 }
 
 /// Starts the service with a clock of the caller's; returns when it answers.
@@ -106,7 +155,8 @@ impl kit::cli::Service for App {
 pub async fn start_at(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let slots = Slots::new(&config.common);
     let (db, store) = open(&config, |db| slots.database(db)).await?;
-    let core = Arc::new(assemble(&config, store, clock).await?);
+    let (core, rows) = assemble(&config, store, clock).await?;
+    let core = Arc::new(core);
     if config.common.seed_sample_data {
         seed::run(&core)
             .await
@@ -117,9 +167,11 @@ pub async fn start_at(config: Config, clock: Clock) -> anyhow::Result<Running> {
         grpc::Grpc(Arc::clone(&core)),
         kit::grpc::secret(&config.common.service_secret),
     );
-    let fixtures = Arc::clone(&core);
+    let (fixtures, keeper) = (Arc::clone(&core), Arc::clone(&core));
+    let events = Arc::clone(&core.store);
     let running = Server::new(&config.common)
         .rest(rest.merge(kit::docs::router(NAME, document)))
+        .internal(rest::internal(Arc::clone(&core)))
         .auth(Arc::clone(&core.verifier))
         .grpc(tonic::service::Routes::new(grpc), &[grpc::NAME])
         .health(health(db, Arc::clone(&core.verifier)))
@@ -127,6 +179,17 @@ pub async fn start_at(config: Config, clock: Clock) -> anyhow::Result<Running> {
         .fixtures(move |body| {
             let core = Arc::clone(&fixtures);
             async move { fixtures::make(&core, body).await }
+        })
+        .task("keys", move |shutdown| async move {
+            shutdown.run_until_cancelled_owned(keep_keys(keeper)).await;
+        })
+        .task("audit", move |shutdown| async move {
+            // Requests that are under way still leave events when the end has begun.
+            let ended = async {
+                shutdown.cancelled_owned().await;
+                tokio::time::sleep(LAST_EVENTS).await;
+            };
+            rows.write(events, ended).await;
         })
         .task("sweep", move |shutdown| async move {
             shutdown.run_until_cancelled_owned(sweep(core)).await;
@@ -150,21 +213,36 @@ async fn open(config: &Config, guard: impl FnOnce(Db) -> Db) -> anyhow::Result<(
     Ok((db.clone(), SqlStore::new(db)))
 }
 
-async fn assemble(config: &Config, store: SqlStore, clock: Clock) -> anyhow::Result<Core> {
+async fn assemble(config: &Config, store: SqlStore, clock: Clock) -> anyhow::Result<(Core, Rows)> {
     let path = config.private_key_path.clone();
-    let key = tokio::task::spawn_blocking(move || SigningKey::load_or_make(&path)).await??;
-    let verifier = Verifier::local(KeySet::from_pem(key.kid(), key.public_pem())?);
-    tracing::info!(kid = key.kid(), "signing key ready");
-    Ok(Core {
+    let keys = tokio::task::spawn_blocking(move || Keyring::open(&path)).await??;
+    let now_ms = clock.now_ms();
+    let verifier = Verifier::local(keys.key_set(now_ms)?);
+    tracing::info!(kid = keys.signing(now_ms).kid(), "signing key ready");
+    let (audit, rows) = audit::audit();
+    let core = Core {
         store: Arc::new(store),
         hasher: Hasher::new().await?,
-        key: Arc::new(key),
+        keys: Arc::new(keys),
         verifier,
         cipher: FieldCipher::new(&config.field_keys),
         clock,
         signing: core::signing_pool(),
+        audit,
         sample_accounts: config.sample_accounts,
-    })
+    };
+    Ok((core, rows))
+}
+
+/// Follows the folder of signing keys, which `keys rotate` and other replicas add to.
+async fn keep_keys(core: Arc<Core>) {
+    let mut every = tokio::time::interval(KEYS_EVERY);
+    loop {
+        every.tick().await;
+        if let Err(error) = core.reload_keys().await {
+            tracing::warn!(%error, "the signing keys could not be read again: those at hand stay");
+        }
+    }
 }
 
 fn health(db: Db, verifier: Arc<Verifier>) -> Health {

@@ -5,6 +5,7 @@ use totp_rs::{Secret, Totp};
 
 use crate::{
     accounts::Actor,
+    audit::{Event, Kind, Source},
     core::{Core, Session},
     domain::{
         Account,
@@ -16,6 +17,9 @@ use crate::{
     error::{Error, Result},
     store::{Acceptance, Guess, Proof},
 };
+
+/// Secrets that are sealed anew between two looks at the database.
+const RESEAL_BATCH: i64 = 200;
 
 /// What an owner gets to see once, at set-up.
 pub struct Setup {
@@ -100,6 +104,7 @@ impl Core {
             .confirm_device(account.id, device_id, step)
             .await?
         {
+            self.record(actor, Kind::SecondFactorOn, account.id);
             Ok(())
         } else {
             Err(Error::NotConfirmed)
@@ -116,26 +121,47 @@ impl Core {
         username: &str,
         code: &str,
         pending_id: Option<&str>,
+        source: &Source,
     ) -> Result<Completed> {
         let hash = self.pending_hash(pending_id.unwrap_or(""));
         let pending = self.store.pending(&hash, self.clock.now_ms()).await?;
         let key = unique_key(username);
         let pending = pending.filter(|(account, _)| unique_key(&account.username) == key);
+        // No event without a password step: anybody could fill the log with them.
         let (account, device) = pending.ok_or(Error::SecondFactor)?;
+        let user_id = account.id;
+        let completed = self.second_step(account, &device, code, &hash).await;
+        let kind = match &completed {
+            Ok(completed) if completed.backup_tokens_left.is_some() => Kind::BackupTokenUsed,
+            Ok(_) => Kind::LoggedIn,
+            Err(Error::SecondFactor) => Kind::SecondFactorRefused,
+            Err(Error::TooManyCodes { .. }) => Kind::SecondFactorLimited,
+            Err(_) => return completed,
+        };
+        let event = Event::new(kind, source, self.clock.now_ms()).of(user_id);
+        self.audit.record(event.detail("second factor"));
+        completed
+    }
+
+    async fn second_step(
+        &self,
+        account: Account,
+        device: &Device,
+        code: &str,
+        pending_hash: &str,
+    ) -> Result<Completed> {
         let guess = self.count_guess(account.id).await?;
-        let proof = self.proof(&account, &device, code)?;
+        let proof = self.proof(&account, device, code)?;
         let backup = matches!(proof, Proof::Backup(_));
         let grant = self.new_grant(&account);
         let acceptance = Acceptance {
-            pending_hash: &hash,
+            pending_hash,
             guess,
             proof,
             grant: &grant,
         };
-        if !self.store.accept(acceptance, self.clock.now_ms()).await? {
-            return Err(Error::SecondFactor);
-        }
-        let tokens = self.sign(&grant).await?;
+        let issued = self.store.accept(acceptance, self.clock.now_ms()).await?;
+        let tokens = self.sign(&issued.ok_or(Error::SecondFactor)?).await?;
         let backup_tokens_left = match backup {
             true => Some(self.store.backup_tokens_left(account.id).await?),
             false => None,
@@ -150,12 +176,9 @@ impl Core {
         let now_ms = self.clock.now_ms();
         match self.store.count_guess(user_id, now_ms).await? {
             Guess::Counted(id) => Ok(id),
-            Guess::Refused { until_ms } => {
-                tracing::warn!(user_id, "too many wrong second-factor codes");
-                Err(Error::TooManyCodes {
-                    wait_ms: (until_ms - now_ms).max(1),
-                })
-            }
+            Guess::Refused { until_ms } => Err(Error::TooManyCodes {
+                wait_ms: (until_ms - now_ms).max(1),
+            }),
         }
     }
 
@@ -179,7 +202,9 @@ impl Core {
     pub async fn remove_device(&self, actor: &Actor, password: &str) -> Result<()> {
         self.require_password(actor, password).await?;
         self.require_on(actor).await?;
-        self.store.remove_device(actor.account.id).await
+        self.store.remove_device(actor.account.id).await?;
+        self.record(actor, Kind::SecondFactorOff, actor.account.id);
+        Ok(())
     }
 
     /// Voids all backup tokens and makes others.
@@ -194,6 +219,7 @@ impl Core {
             .replace_backup_tokens(actor.account.id, &hashes)
             .await?
         {
+            self.record(actor, Kind::BackupTokensReplaced, actor.account.id);
             Ok(tokens)
         } else {
             Err(Error::TwoFactorOff)
@@ -215,6 +241,46 @@ impl Core {
             device_name: device.map(|device| device.name),
             backup_tokens_left,
         })
+    }
+
+    /// Seals secrets anew that the first of the field keys has not sealed; gives back
+    /// how many. It works while the service serves: a secret that changes meanwhile is
+    /// left as its owner has it.
+    ///
+    /// # Errors
+    /// When one does not open: its key is not among the field keys any more.
+    pub async fn reseal_secrets(&self) -> Result<u64> {
+        let sealed_now = self.cipher.seal(b"", "");
+        // `v1.<key id>.`
+        let prefix: String = sealed_now.split_inclusive('.').take(2).collect();
+        let (mut resealed, mut after) = (0, 0);
+        loop {
+            let batch = self.store.sealed_secrets(after, RESEAL_BATCH).await?;
+            let Some((last, ..)) = batch.last() else {
+                break;
+            };
+            after = *last;
+            for (device_id, user_id, old) in batch {
+                if old.starts_with(&prefix) {
+                    continue;
+                }
+                let binding = secret_binding(user_id);
+                let new = self
+                    .cipher
+                    .seal(&self.cipher.open(&old, &binding)?, &binding);
+                if self.store.replace_secret(device_id, &old, &new).await? {
+                    resealed += 1;
+                }
+            }
+        }
+        let event = Event::new(
+            Kind::FieldsResealed,
+            &Source::command(),
+            self.clock.now_ms(),
+        );
+        self.audit
+            .record(event.detail(format!("{resealed} secrets")));
+        Ok(resealed)
     }
 
     async fn require_on(&self, actor: &Actor) -> Result<()> {

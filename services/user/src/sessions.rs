@@ -6,6 +6,7 @@ use kit::{
 };
 
 use crate::{
+    audit::{Event, Kind, Source},
     core::{Core, Session, Tokens},
     domain::{
         Account,
@@ -15,8 +16,11 @@ use crate::{
     },
     error::{Error, Result},
     seed,
-    store::Rotation,
+    store::{Credentials, Rotation},
 };
+
+/// How long security events are kept, in milliseconds.
+const EVENTS_KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 
 /// How a right password ends.
 pub enum Login {
@@ -31,14 +35,60 @@ pub enum Login {
     },
 }
 
+/// Who wants to log in.
+pub struct Attempt<'a> {
+    /// As typed.
+    pub username: &'a str,
+    /// Plain.
+    pub password: &'a str,
+    /// The cookie of a known device, if there is one.
+    pub device: Option<&'a str>,
+    /// Where the request came from.
+    pub source: &'a Source,
+}
+
 impl Core {
     /// The password step.
     ///
     /// # Errors
     /// [`Error::BadCredentials`] for unknown, wrong and inactive, after the same
-    /// time; [`Error::Busy`].
-    pub async fn login(&self, username: &str, password: &str) -> Result<Login> {
-        let found = self.store.credentials(&unique_key(username)).await?;
+    /// time; [`Error::Slowed`] after too many of them, for accounts that do not
+    /// exist too; [`Error::Busy`].
+    pub async fn login(&self, attempt: Attempt<'_>) -> Result<Login> {
+        let Attempt {
+            username,
+            device,
+            source,
+            ..
+        } = attempt;
+        let counted = self.count_login(username, device, &source.address).await?;
+        let waits = counted.waits;
+        let known = self.store.credentials(&unique_key(username)).await;
+        let (user_id, outcome) = match known {
+            Ok(known) => {
+                let user_id = known.as_ref().map(|known| known.account.id);
+                (user_id, self.password_step(known, attempt.password).await)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        self.settle(counted, &outcome).await?;
+        match &outcome {
+            Ok(Login::Done(_)) => self.record_login(Kind::LoggedIn, source, username, user_id),
+            Ok(Login::SecondFactor { .. }) => {
+                self.record_login(Kind::SecondFactorAsked, source, username, user_id);
+            }
+            Err(Error::BadCredentials) => {
+                self.record_login(Kind::LoginRefused, source, username, user_id);
+                if waits {
+                    self.record_login(Kind::LoginSlowed, source, username, user_id);
+                }
+            }
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    async fn password_step(&self, found: Option<Credentials>, password: &str) -> Result<Login> {
         let stored = found.as_ref().map(|known| known.password_hash.as_str());
         let fits = self.hasher.verify(password, stored).await?;
         // A database that came from a lab: its sample accounts open nothing here.
@@ -62,38 +112,39 @@ impl Core {
             .store
             .open_sessions(std::slice::from_ref(&grant), Some(&known.password_hash))
             .await?;
-        if opened != [true] {
-            // Changed or deactivated while its password was being checked.
-            return Err(Error::BadCredentials);
-        }
-        let tokens = self.sign(&grant).await?;
+        // Changed or deactivated while its password was being checked.
+        let grant = opened.first().ok_or(Error::BadCredentials)?;
+        let tokens = self.sign(grant).await?;
         Ok(Login::Done(Box::new(Session {
             account: known.account,
             tokens,
         })))
     }
 
+    /// An event of a log-in. The name is not in it: people type passwords there.
+    fn record_login(&self, kind: Kind, source: &Source, username: &str, user_id: Option<i64>) {
+        let mut event = Event::new(kind, source, self.clock.now_ms());
+        event.user_id = user_id;
+        let mark = self.account_mark(username);
+        self.audit.record(event.detail(format!("account {mark}")));
+    }
+
     /// The next pair for a refresh token.
     ///
     /// # Errors
     /// [`Error::Refresh`], [`Error::ActorInactive`].
-    pub async fn refresh(&self, token: &str) -> Result<Tokens> {
+    pub async fn refresh(&self, token: &str, source: &Source) -> Result<Tokens> {
         let claims = self
             .verifier
             .claims(token, TokenType::Refresh)
             .map_err(|error| Error::Refresh(why(&error)))?;
-        match self
-            .store
-            .rotate(&claims.jti, new_ids(), self.clock.now_ms())
-            .await?
-        {
+        let now_ms = self.clock.now_ms();
+        match self.store.rotate(&claims.jti, new_ids(), now_ms).await? {
             Rotation::Pair(grant) => self.sign(&grant).await,
             Rotation::FamilyEnded => {
-                tracing::warn!(
-                    user_id = claims.user_id,
-                    sid = claims.sid,
-                    "a spent refresh token came back: its family is revoked"
-                );
+                let event = Event::new(Kind::RefreshReused, source, now_ms);
+                let event = event.of(claims.user_id).detail(claims.sid);
+                self.audit.record(event);
                 Err(Error::Refresh(
                     "Token was used before; its session has been ended",
                 ))
@@ -104,20 +155,29 @@ impl Core {
     }
 
     /// Ends the session of a refresh token; one that is not valid ends nothing.
-    pub async fn logout(&self, token: &str) -> Result<()> {
+    pub async fn logout(&self, token: &str, source: &Source) -> Result<()> {
         let Ok(claims) = self.verifier.claims(token, TokenType::Refresh) else {
             return Ok(());
         };
-        self.store
-            .end_session(&claims.sid, Ended::LoggedOut, self.clock.now_ms())
-            .await
+        let now_ms = self.clock.now_ms();
+        let ended = self
+            .store
+            .end_session(&claims.sid, Ended::LoggedOut, now_ms)
+            .await?;
+        if ended {
+            let event = Event::new(Kind::LoggedOut, source, now_ms);
+            self.audit.record(event.of(claims.user_id));
+        }
+        Ok(())
     }
 
     /// Removes what has expired from the database.
     pub async fn sweep(&self) -> Result<u64> {
         // Verifiers allow clocks to differ; so must what is kept.
         let leeway_ms = i64::try_from(kit::auth::LEEWAY_S).unwrap_or(0) * 1000;
-        self.store.sweep(self.clock.now_ms() - leeway_ms).await
+        let now_ms = self.clock.now_ms();
+        let events = self.store.sweep_events(now_ms - EVENTS_KEPT_MS).await?;
+        Ok(events + self.store.sweep(now_ms - leeway_ms).await?)
     }
 
     /// The first pair of a new family.

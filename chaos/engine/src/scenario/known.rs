@@ -168,6 +168,7 @@ pub const ROUTES: [(&str, &str); 38] = [
     ("user", "POST /api/users/2fa/regenerate-backup-tokens/"),
     ("user", "POST /api/users/2fa/download-backup-tokens/"),
     ("user", "GET /api/users/2fa/status/"),
+    ("user", "GET /api/users/audit/"),
 ];
 
 /// The gRPC methods that can be called over a link.

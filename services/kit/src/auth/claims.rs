@@ -7,6 +7,9 @@ pub const AUDIENCE: &str = "shop";
 /// How far clocks may differ, in seconds.
 pub const LEEWAY_S: u64 = 5;
 
+/// How long an access token is good for, in seconds.
+pub const ACCESS_LIFE_S: i64 = 15 * 60;
+
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -2,14 +2,23 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
+use secrecy::SecretString;
 
-use super::{AUDIENCE, Claims, ISSUER, KeySet, LEEWAY_S, Principal, TokenType, remote::Fetcher};
+use super::{
+    AUDIENCE, Claims, ISSUER, KeySet, LEEWAY_S, Principal, TokenType, remote::Fetcher,
+    revoked::Revoked,
+};
 use crate::ApiError;
 
-/// Checks tokens against keys of this process, or fetched from the user service.
+/// Longest token that is looked at, in bytes; ours have about 1 200.
+const LONGEST: usize = 8 * 1024;
+
+/// Checks tokens against keys of this process, or fetched from the user service,
+/// and against what the user service has revoked.
 #[derive(Debug)]
 pub struct Verifier {
     keys: ArcSwap<KeySet>,
+    revoked: Revoked,
     fetcher: Option<Fetcher>,
 }
 
@@ -25,6 +34,9 @@ pub enum TokenError {
     /// A refresh token where an access token belongs, or the other way round.
     #[error("Token has wrong type")]
     WrongType,
+    /// Ended before its time: a log-out, another password, another role, no account.
+    #[error("Token has been revoked")]
+    Revoked,
     /// Signed with a key that is not known here (yet).
     #[error("Token was signed with an unknown key")]
     UnknownKey,
@@ -54,16 +66,19 @@ impl Verifier {
     pub fn local(keys: KeySet) -> Arc<Self> {
         Arc::new(Self {
             keys: ArcSwap::from_pointee(keys),
+            revoked: Revoked::default(),
             fetcher: None,
         })
     }
 
     /// With keys that are fetched from the user service at `url` (its base, or those of its
-    /// replicas with commas between) by `Verifier::follow`, and again when an unknown key id
-    /// appears.
+    /// replicas with commas between) once a [`crate::Server`] has it, and again when an unknown
+    /// key id appears (at most every 30 s). Likewise it follows the feed of revocations there;
+    /// while nobody answers it goes on with what it knows.
     pub fn remote(url: &str) -> Arc<Self> {
         Arc::new(Self {
             keys: ArcSwap::default(),
+            revoked: Revoked::default(),
             fetcher: Some(Fetcher::new(url)),
         })
     }
@@ -78,11 +93,16 @@ impl Verifier {
         !self.keys.load().is_empty()
     }
 
-    /// Keeps the keys current until it is dropped; returns at once for local keys.
-    pub(crate) async fn follow(&self) {
-        if let Some(fetcher) = &self.fetcher {
-            fetcher.run(|keys| self.set_keys(keys)).await;
-        }
+    /// Keeps keys and revocations current until it is dropped, the latter with the service's
+    /// secret; returns at once for local keys.
+    pub(crate) async fn follow(&self, secret: &SecretString) {
+        let Some(fetcher) = &self.fetcher else {
+            return;
+        };
+        let known = || self.keys.load().ids().map(str::to_owned).collect();
+        let keys = fetcher.follow_keys(|keys| self.set_keys(keys));
+        let feed = fetcher.follow_feed(secret, known, |page| self.revoked.merge(page));
+        tokio::join!(keys, feed);
     }
 
     /// Who an access token speaks for.
@@ -98,6 +118,9 @@ impl Verifier {
     /// # Errors
     /// [`TokenError`].
     pub fn claims(&self, token: &str, expected: TokenType) -> Result<Claims, TokenError> {
+        if token.len() > LONGEST {
+            return Err(TokenError::Invalid);
+        }
         let header = decode_header(token).map_err(|_| TokenError::Invalid)?;
         if header.alg != Algorithm::RS256 {
             return Err(TokenError::Invalid);
@@ -114,11 +137,13 @@ impl Verifier {
         let claims = decode::<Claims>(token, key, &validation())
             .map_err(kind)?
             .claims;
-        if claims.token_type == expected {
-            Ok(claims)
-        } else {
-            Err(TokenError::WrongType)
+        if claims.token_type != expected {
+            return Err(TokenError::WrongType);
         }
+        if self.revoked.contains(&claims) {
+            return Err(TokenError::Revoked);
+        }
+        Ok(claims)
     }
 }
 

@@ -134,7 +134,7 @@ pub(crate) fn late() -> Response {
 }
 
 fn span(route: &str, method: &'static str, ctx: &Ctx, headers: &HeaderMap) -> tracing::Span {
-    if route.starts_with("/health") || route == "/livez" {
+    if route.starts_with("/health") || route == "/livez" || route.starts_with("/internal") {
         return tracing::Span::none();
     }
     let span = tracing::info_span!(

@@ -95,6 +95,8 @@ fn filter(common: &Common, more: Option<&str>) -> Result<EnvFilter, TelemetryErr
         "tonic=warn",
         "tower=warn",
         "opentelemetry=warn",
+        // Security events are written whatever LOG_LEVEL says.
+        "audit=info",
     ];
     Ok(quiet
         .into_iter()

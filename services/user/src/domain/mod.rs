@@ -4,6 +4,7 @@ pub mod account;
 pub mod password;
 pub mod profile;
 pub mod session;
+pub mod slowdown;
 pub mod two_factor;
 
 pub use account::{Account, NewAccount, ProfileChange};

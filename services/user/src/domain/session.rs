@@ -1,9 +1,7 @@
 //! Token families: what a login starts, a refresh continues and a log-out ends.
 
-use kit::auth::{AUDIENCE, Claims, ISSUER, Roles, TokenType};
+use kit::auth::{ACCESS_LIFE_S, AUDIENCE, Claims, ISSUER, Roles, TokenType};
 
-/// How long an access token is good for, in seconds.
-pub const ACCESS_LIFE_S: i64 = 15 * 60;
 /// How long a refresh token is good for, in seconds.
 pub const REFRESH_LIFE_S: i64 = 24 * 60 * 60;
 /// Within this time a spent refresh token gets its successor again, in

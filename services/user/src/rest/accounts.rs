@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode};
 use kit::{
-    ApiResult,
+    ApiResult, Ctx,
     form::Form,
     json::{Json, Object},
 };
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     accounts::{Actor, Registration},
+    audit::Source,
     core::Core,
     domain::{ProfileChange, password, profile},
     error::Error,
@@ -59,9 +60,10 @@ pub struct PasswordBody {
     responses((status = 201, body = Registered), (status = 400, body = ErrorBody)))]
 pub async fn create(
     State(core): State<Arc<Core>>,
+    ctx: Ctx,
     body: Object,
 ) -> ApiResult<(StatusCode, Json<Registered>)> {
-    registration(&core, body, true).await
+    registration(&core, &ctx, body, true).await
 }
 
 /// Makes an account; the password need not be confirmed.
@@ -70,13 +72,15 @@ pub async fn create(
     responses((status = 201, body = Registered), (status = 400, body = ErrorBody)))]
 pub async fn register(
     State(core): State<Arc<Core>>,
+    ctx: Ctx,
     body: Object,
 ) -> ApiResult<(StatusCode, Json<Registered>)> {
-    registration(&core, body, false).await
+    registration(&core, &ctx, body, false).await
 }
 
 async fn registration(
     core: &Core,
+    ctx: &Ctx,
     body: Object,
     confirm: bool,
 ) -> ApiResult<(StatusCode, Json<Registered>)> {
@@ -93,7 +97,9 @@ async fn registration(
     }
     form.finish()?;
     let new = new.ok_or_else(|| kit::ApiError::internal("a form without problems or values"))?;
-    let account = core.register(new, kit::auth::Roles::default()).await?;
+    let account = core
+        .register(new, kit::auth::Roles::default(), &Source::from(ctx))
+        .await?;
     let message = "User registered successfully";
     Ok((
         StatusCode::CREATED,
@@ -209,7 +215,9 @@ pub async fn change_me(
     body: Object,
 ) -> ApiResult<Json<UserView>> {
     let change = read_change(body, false)?;
-    let account = core.change_profile(actor.account.id, change).await?;
+    let account = core
+        .change_profile(&actor, actor.account.id, change)
+        .await?;
     Ok(Json(UserView::own(account)))
 }
 
@@ -217,7 +225,7 @@ pub async fn change_me(
 #[utoipa::path(post, path = "/api/users/me/password/", tag = "accounts",
     security(("bearer" = [])), request_body = PasswordBody,
     responses((status = 200, body = Message), (status = 400, body = ErrorBody),
-        (status = 401, body = ErrorBody)))]
+        (status = 401, body = ErrorBody), (status = 429, body = ErrorBody)))]
 pub async fn change_password(
     State(core): State<Arc<Core>>,
     actor: Actor,

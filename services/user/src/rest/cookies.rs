@@ -1,11 +1,16 @@
 //! The cookies of a log-in, and what tells another site's request from ours.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderMap, header};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use kit::{ApiError, ApiResult, Ctx};
 use time::Duration;
 
-use crate::domain::{session::REFRESH_LIFE_S, two_factor::PENDING_LIFE_MS};
+use crate::{
+    domain::{session::REFRESH_LIFE_S, two_factor::PENDING_LIFE_MS},
+    throttle::{DEVICE_LIFE_MS, DeviceCookie},
+};
 
 /// Our own shop's refresh token: no script reads it.
 const REFRESH: &str = "shop_refresh";
@@ -15,6 +20,8 @@ const FOREIGN_REFRESH: &str = "refresh_token";
 /// Proof of the password step of a login.
 const PENDING: &str = "shop_login";
 const PENDING_PATH: &str = "/api/users/2fa/";
+/// Where known devices are looked for: at the log-in.
+const DEVICE_PATH: &str = "/api/token/";
 
 /// A non-empty refresh token from our cookie.
 pub fn refresh_of(jar: &CookieJar) -> Option<String> {
@@ -24,6 +31,11 @@ pub fn refresh_of(jar: &CookieJar) -> Option<String> {
 /// The pending login, if there is one.
 pub fn pending_of(jar: &CookieJar) -> Option<String> {
     text(jar, PENDING)
+}
+
+/// What a known device shows.
+pub fn device_of(jar: &CookieJar, name: &str) -> Option<String> {
+    text(jar, name)
 }
 
 fn text(jar: &CookieJar, name: &str) -> Option<String> {
@@ -85,14 +97,20 @@ pub fn drop_pending(jar: CookieJar, ctx: &Ctx) -> CookieJar {
     ))
 }
 
+/// Makes the device known again at the next log-in.
+pub fn keep_device(jar: CookieJar, ctx: &Ctx, cookie: DeviceCookie) -> CookieJar {
+    let life = Duration::milliseconds(DEVICE_LIFE_MS);
+    jar.add(private(cookie.name, cookie.value, DEVICE_PATH, life, ctx))
+}
+
 fn private(
-    name: &'static str,
+    name: impl Into<Cow<'static, str>>,
     value: String,
     path: &'static str,
     life: Duration,
     ctx: &Ctx,
 ) -> Cookie<'static> {
-    Cookie::build((name, value))
+    Cookie::build((name.into(), value))
         .path(path)
         .max_age(life)
         .http_only(true)

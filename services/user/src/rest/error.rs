@@ -5,7 +5,10 @@ use std::time::Duration;
 use axum::http::{HeaderName, StatusCode, header};
 use kit::{ApiError, auth::CHALLENGE};
 
-use crate::error::{Error, Unique};
+use crate::{
+    domain::{slowdown::ACCOUNT, two_factor::GUESSES_A_DAY},
+    error::{Error, Unique},
+};
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
@@ -34,7 +37,17 @@ impl From<Error> for ApiError {
                 unauthorized("authentication_failed", "The code was not accepted")
                     .extra("verified", false)
             }
-            Error::TooManyCodes { wait_ms } => too_many_codes(wait_ms),
+            Error::TooManyCodes { wait_ms } => throttled(
+                wait_ms,
+                GUESSES_A_DAY,
+                "Too many wrong codes. Please try again later.",
+            )
+            .extra("verified", false),
+            Error::Slowed { wait_ms } => throttled(
+                wait_ms,
+                ACCOUNT.free,
+                "Too many failed attempts. Please try again later.",
+            ),
             Error::NoAccount => Self::not_found(),
             Error::TwoFactorOn => Self::bad_request(
                 "two_factor_enabled",
@@ -84,17 +97,12 @@ fn unauthorized(code: &'static str, message: &str) -> ApiError {
         .header(header::WWW_AUTHENTICATE, CHALLENGE)
 }
 
-fn too_many_codes(wait_ms: i64) -> ApiError {
+fn throttled(wait_ms: i64, limit: i64, message: &str) -> ApiError {
     let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
     let seconds = wait.as_millis().div_ceil(1000).max(1).to_string();
-    ApiError::new(
-        StatusCode::TOO_MANY_REQUESTS,
-        "throttled",
-        "Too many wrong codes. Please try again later.",
-    )
-    .retry_after(wait)
-    .header(LIMIT, &crate::domain::two_factor::GUESSES_A_DAY.to_string())
-    .header(REMAINING, "0")
-    .header(RESET, &seconds)
-    .extra("verified", false)
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "throttled", message)
+        .retry_after(wait)
+        .header(LIMIT, &limit.to_string())
+        .header(REMAINING, "0")
+        .header(RESET, &seconds)
 }

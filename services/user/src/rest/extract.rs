@@ -6,9 +6,9 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::request::Parts,
 };
-use kit::{ApiError, auth::User};
+use kit::{ApiError, Ctx, auth::User};
 
-use crate::{accounts::Actor, core::Core};
+use crate::{accounts::Actor, audit::Source, core::Core};
 
 impl FromRequestParts<Arc<Core>> for Actor {
     type Rejection = ApiError;
@@ -17,7 +17,8 @@ impl FromRequestParts<Arc<Core>> for Actor {
     /// refused, however fresh the token.
     async fn from_request_parts(parts: &mut Parts, core: &Arc<Core>) -> Result<Self, ApiError> {
         let User(principal) = User::from_request_parts(parts, core).await?;
-        Ok(core.actor(&principal).await?)
+        let Ok(ctx) = Ctx::from_request_parts(parts, core).await;
+        Ok(core.actor(&principal, Source::from(&ctx)).await?)
     }
 }
 

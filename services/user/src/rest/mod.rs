@@ -1,9 +1,11 @@
 //! The REST face: decode, call, encode.
 
 mod accounts;
+mod audit;
 mod cookies;
 mod error;
 mod extract;
+mod feed;
 mod keys;
 mod people;
 mod second_factor;
@@ -17,6 +19,8 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::core::Core;
+
+pub use feed::router as internal;
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -38,6 +42,7 @@ pub fn router(core: Arc<Core>) -> (axum::Router, utoipa::openapi::OpenApi) {
             people::change,
             people::deactivate
         ))
+        .routes(routes!(audit::list))
         .routes(routes!(tokens::login))
         .routes(routes!(tokens::refresh))
         .routes(routes!(tokens::logout))

@@ -100,7 +100,7 @@ async fn write(
     require(actor, id)?;
     core.account(id).await?;
     let change = read_change(body, email_required)?;
-    let account = core.change_profile(id, change).await?;
+    let account = core.change_profile(actor, id, change).await?;
     Ok(Json(view(actor, account)))
 }
 
@@ -115,8 +115,7 @@ pub async fn deactivate(
     AccountId(id): AccountId,
 ) -> ApiResult<StatusCode> {
     require(&actor, id)?;
-    core.deactivate(id).await?;
-    tracing::info!(user_id = id, by = actor.account.id, "account deactivated");
+    core.deactivate(&actor, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

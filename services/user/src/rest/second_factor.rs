@@ -18,15 +18,16 @@ use super::{
     view::{ErrorBody, UserView},
 };
 use crate::{
+    audit::Source,
     core::Core,
     domain::profile,
     error::{Error, Result},
     second_factor::Completed,
 };
 
-/// A refusal is never answered sooner: without a pending login there is less to
-/// do than for a wrong code, and the time must not tell which it was.
-const REFUSAL_AFTER: Duration = Duration::from_millis(100);
+/// Refusals are answered after a whole number of these: without a pending login
+/// there is less to do than for a wrong code, and the time must not tell which it was.
+const REFUSAL_STEP: Duration = Duration::from_millis(100);
 /// Longest code that is looked at: a backup token with some blanks.
 const CODE_MAX: usize = 64;
 
@@ -66,7 +67,7 @@ pub async fn verify_login(
     jar: CookieJar,
     body: Object,
 ) -> ApiResult<(CookieJar, Json<SecondStepDone>)> {
-    let refusal = Instant::now() + REFUSAL_AFTER;
+    let begun = Instant::now();
     let mut form = Form::new(body);
     let username = form.text("username", 1..=profile::USERNAME_MAX);
     let code = form.text("token", 1..=CODE_MAX);
@@ -74,11 +75,16 @@ pub async fn verify_login(
     let (username, code) = (username.unwrap_or_default(), code.unwrap_or_default());
     let pending = cookies::pending_of(&jar);
     let completed = core
-        .complete_login(username.trim(), &code, pending.as_deref())
+        .complete_login(
+            username.trim(),
+            &code,
+            pending.as_deref(),
+            &Source::from(&ctx),
+        )
         .await;
     count(&completed);
     if matches!(completed, Err(Error::SecondFactor)) {
-        tokio::time::sleep_until(refusal).await;
+        tokio::time::sleep_until(begun + whole_steps(begun.elapsed())).await;
     }
     let Completed {
         session,
@@ -86,7 +92,15 @@ pub async fn verify_login(
     } = completed?;
     let jar = cookies::drop_pending(CookieJar::new(), &ctx);
     let jar = cookies::keep_refresh(jar, &ctx, &session.tokens.refresh);
+    let device = core.device_cookie(&session.account.username);
+    let jar = cookies::keep_device(jar, &ctx, device);
     Ok((jar, Json(answer(session, backup_tokens_left))))
+}
+
+/// That time, rounded up to whole steps, at least one.
+fn whole_steps(time: Duration) -> Duration {
+    let steps = time.as_nanos().div_ceil(REFUSAL_STEP.as_nanos()).max(1);
+    REFUSAL_STEP * u32::try_from(steps).unwrap_or(u32::MAX)
 }
 
 fn answer(session: crate::core::Session, backup_tokens_left: Option<i64>) -> SecondStepDone {
@@ -116,4 +130,17 @@ fn count(completed: &Result<Completed>) {
 /// Counts how a step of a log-in ended.
 pub fn count_login(outcome: &'static str) {
     metrics::counter!("shop_logins_total", "outcome" => outcome).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_take_whole_steps() {
+        for (millis, answered) in [(0, 100), (1, 100), (99, 100), (100, 100), (101, 200)] {
+            let time = Duration::from_millis(millis);
+            assert_eq!(whole_steps(time), Duration::from_millis(answered));
+        }
+    }
 }

@@ -134,7 +134,7 @@ pub async fn verify(
 #[utoipa::path(post, path = "/api/users/2fa/disable/", tag = "two-factor",
     security(("bearer" = [])), request_body = PasswordOnly,
     responses((status = 200, body = Message), (status = 400, body = ErrorBody),
-        (status = 401, body = ErrorBody)))]
+        (status = 401, body = ErrorBody), (status = 429, body = ErrorBody)))]
 pub async fn disable(
     State(core): State<Arc<Core>>,
     actor: Actor,
@@ -149,7 +149,7 @@ pub async fn disable(
 #[utoipa::path(post, path = "/api/users/2fa/regenerate-backup-tokens/", tag = "two-factor",
     security(("bearer" = [])), request_body = PasswordOnly,
     responses((status = 200, body = BackupTokens), (status = 400, body = ErrorBody),
-        (status = 401, body = ErrorBody)))]
+        (status = 401, body = ErrorBody), (status = 429, body = ErrorBody)))]
 pub async fn regenerate(
     State(core): State<Arc<Core>>,
     actor: Actor,

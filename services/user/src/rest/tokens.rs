@@ -21,10 +21,11 @@ use super::{
     view::{ErrorBody, Message, UserView},
 };
 use crate::{
+    audit::Source,
     core::{Core, Session},
     domain::{password, profile},
     error::{Error, Result},
-    sessions::Login,
+    sessions::{Attempt, Login},
 };
 
 /// Longest refresh token that is looked at; ours have about 1 200 characters.
@@ -73,8 +74,13 @@ pub struct Refreshed {
 #[utoipa::path(post, path = "/api/token/", tag = "tokens", request_body = LoginBody,
     responses((status = 200, description = "logged in, or SecondFactorAsked", body = LoggedIn),
         (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
-        (status = 503, body = ErrorBody)))]
-pub async fn login(State(core): State<Arc<Core>>, ctx: Ctx, body: Object) -> ApiResult<Response> {
+        (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub async fn login(
+    State(core): State<Arc<Core>>,
+    ctx: Ctx,
+    jar: CookieJar,
+    body: Object,
+) -> ApiResult<Response> {
     let mut form = Form::new(body);
     let username = form.text("username", 1..=profile::USERNAME_MAX);
     // Not `1..`: that would refuse a password of blanks, which is one.
@@ -84,10 +90,18 @@ pub async fn login(State(core): State<Arc<Core>>, ctx: Ctx, body: Object) -> Api
     }
     form.finish()?;
     let (username, password) = (username.unwrap_or_default(), password.unwrap_or_default());
-    let login = core.login(username.trim(), &password).await;
+    let username = username.trim();
+    let device = cookies::device_of(&jar, &core.device_cookie_name(username));
+    let attempt = Attempt {
+        username,
+        password: &password,
+        device: device.as_deref(),
+        source: &Source::from(&ctx),
+    };
+    let login = core.login(attempt).await;
     count(&login);
     Ok(match login? {
-        Login::Done(session) => begun(&ctx, *session),
+        Login::Done(session) => begun(&core, &ctx, *session),
         Login::SecondFactor {
             pending_id,
             username,
@@ -104,9 +118,10 @@ pub async fn login(State(core): State<Arc<Core>>, ctx: Ctx, body: Object) -> Api
     })
 }
 
-fn begun(ctx: &Ctx, session: Session) -> Response {
+fn begun(core: &Core, ctx: &Ctx, session: Session) -> Response {
     let Session { account, tokens } = session;
     let jar = cookies::keep_refresh(CookieJar::new(), ctx, &tokens.refresh);
+    let jar = cookies::keep_device(jar, ctx, core.device_cookie(&account.username));
     let answer = LoggedIn {
         refresh: tokens.refresh,
         access: tokens.access,
@@ -121,6 +136,7 @@ fn count(login: &Result<Login>) {
         Ok(Login::Done(_)) => "ok",
         Ok(Login::SecondFactor { .. }) => "second_factor_asked",
         Err(Error::BadCredentials) => "refused",
+        Err(Error::Slowed { .. }) => "slowed",
         Err(Error::Busy) => "busy",
         Err(_) => "error",
     };
@@ -140,7 +156,7 @@ pub async fn refresh(
 ) -> ApiResult<(CookieJar, Json<Refreshed>)> {
     let token = presented(body, &headers, &jar, &ctx)?;
     let token = token.ok_or(Error::Refresh("No refresh token was sent"))?;
-    let tokens = core.refresh(&token).await?;
+    let tokens = core.refresh(&token, &Source::from(&ctx)).await?;
     let jar = cookies::renew_foreign(jar, &tokens.refresh);
     let jar = cookies::keep_refresh(jar, &ctx, &tokens.refresh);
     Ok((
@@ -163,7 +179,7 @@ pub async fn logout(
     body: Object,
 ) -> ApiResult<(CookieJar, Json<Message>)> {
     if let Some(token) = presented(body, &headers, &jar, &ctx)? {
-        core.logout(&token).await?;
+        core.logout(&token, &Source::from(&ctx)).await?;
     }
     Ok((
         cookies::drop_refresh(jar, &ctx),

@@ -4,6 +4,7 @@ use sqlx::{Any, Row as _, Transaction, any::AnyRow};
 
 use super::{
     AccountStore, Credentials,
+    security::end_tokens,
     sql::{SqlStore, account, flag, select_account},
 };
 use crate::{
@@ -144,6 +145,7 @@ impl AccountStore for SqlStore {
                 .execute(&mut *tx)
                 .await?;
             end_sessions(&mut tx, id, keep_sid, Ended::PasswordChanged, now_ms).await?;
+            end_tokens(&mut tx, id, Some(keep_sid), now_ms).await?;
             tx.commit().await?;
             Ok(())
         };
@@ -161,6 +163,7 @@ impl AccountStore for SqlStore {
                 return Err(Error::NoAccount);
             }
             end_sessions(&mut tx, id, "", Ended::Deactivated, now_ms).await?;
+            end_tokens(&mut tx, id, None, now_ms).await?;
             tx.commit().await?;
             Ok(())
         };

@@ -7,7 +7,10 @@ use super::{
     sql::{SqlStore, account, flag, select_account},
 };
 use crate::{
-    domain::session::{Ended, Grant, PairIds, Presented, Verdict},
+    domain::{
+        session::{Ended, Grant, PairIds, Presented, Verdict},
+        slowdown::FORGOTTEN_MS,
+    },
     error::Result,
 };
 
@@ -19,12 +22,12 @@ impl SessionStore for SqlStore {
         &self,
         grants: &[Grant],
         password_hash: Option<&str>,
-    ) -> Result<Vec<bool>> {
+    ) -> Result<Vec<Grant>> {
         let work = async {
             let mut tx = self.db.begin().await?;
             let mut opened = Vec::with_capacity(grants.len());
             for grant in grants {
-                opened.push(open(&mut tx, grant, password_hash).await?);
+                opened.extend(open(&mut tx, grant, password_hash).await?);
             }
             tx.commit().await?;
             Ok(opened)
@@ -47,11 +50,12 @@ impl SessionStore for SqlStore {
         self.db.timed("rotate", work).await
     }
 
-    async fn end_session(&self, sid: &str, why: Ended, now_ms: i64) -> Result<()> {
+    async fn end_session(&self, sid: &str, why: Ended, now_ms: i64) -> Result<bool> {
         let work = async {
             let mut tx = self.db.begin().await?;
-            end(&mut tx, sid, why, now_ms).await?;
-            Ok(tx.commit().await?)
+            let ended = end(&mut tx, sid, why, now_ms).await?;
+            tx.commit().await?;
+            Ok(ended)
         };
         self.db.timed("end_session", work).await
     }
@@ -113,6 +117,11 @@ impl SessionStore for SqlStore {
                     .await?;
                 removed += done.rows_affected();
             }
+            removed += sqlx::query("DELETE FROM attempts WHERE last_ms <= $1")
+                .bind(now_ms - FORGOTTEN_MS)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
             tx.commit().await?;
             Ok(removed)
         };
@@ -120,25 +129,36 @@ impl SessionStore for SqlStore {
     }
 }
 
-/// Starts one family with its first pair, if the account may have it.
-pub(super) async fn open(tx: &mut Tx, grant: &Grant, password_hash: Option<&str>) -> Result<bool> {
-    let done = sqlx::query(
+/// Starts one family with its first pair, if the account may have it; gives back
+/// the pair as it was issued.
+pub(super) async fn open(
+    tx: &mut Tx,
+    grant: &Grant,
+    password_hash: Option<&str>,
+) -> Result<Option<Grant>> {
+    let row = sqlx::query(
         "INSERT INTO sessions (sid, user_id, created_ms, expires_ms)
-         SELECT $1, id, $3, $4 FROM users
-         WHERE id = $2 AND is_active = 1 AND ($5 = '' OR password_hash = $5)",
+         SELECT $1, id, CASE WHEN ended_ms > $3 THEN ended_ms ELSE $3 END,
+            CASE WHEN ended_ms > $3 THEN ended_ms ELSE $3 END + $4
+         FROM users WHERE id = $2 AND is_active = 1 AND ($5 = '' OR password_hash = $5)
+         RETURNING created_ms",
     )
     .bind(&grant.sid)
     .bind(grant.user_id)
     .bind(grant.issued_ms)
-    .bind(grant.expires_ms())
+    .bind(grant.expires_ms() - grant.issued_ms)
     .bind(password_hash.unwrap_or(""))
-    .execute(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await?;
-    if done.rows_affected() == 0 {
-        return Ok(false);
-    }
-    insert_pair(tx, grant).await?;
-    Ok(true)
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let grant = Grant {
+        issued_ms: row.try_get("created_ms")?,
+        ..grant.clone()
+    };
+    insert_pair(tx, &grant).await?;
+    Ok(Some(grant))
 }
 
 async fn insert_pair(tx: &mut Tx, grant: &Grant) -> Result<()> {
@@ -157,8 +177,8 @@ async fn insert_pair(tx: &mut Tx, grant: &Grant) -> Result<()> {
     Ok(())
 }
 
-async fn end(tx: &mut Tx, sid: &str, why: Ended, now_ms: i64) -> Result<()> {
-    sqlx::query(
+async fn end(tx: &mut Tx, sid: &str, why: Ended, now_ms: i64) -> Result<bool> {
+    let done = sqlx::query(
         "UPDATE sessions SET revoked_ms = $2, revoked_why = $3
          WHERE sid = $1 AND revoked_ms IS NULL",
     )
@@ -167,7 +187,7 @@ async fn end(tx: &mut Tx, sid: &str, why: Ended, now_ms: i64) -> Result<()> {
     .bind(why.as_str())
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// One look at a presented token and what follows; `None` when somebody else
@@ -179,7 +199,7 @@ async fn rotate_once(
     now_ms: i64,
 ) -> Result<Option<Rotation>> {
     let row = sqlx::query(select_account!(
-        ", t.sid, t.spent_ms, t.expires_ms, t.successor,
+        ", u.ended_ms, t.sid, t.spent_ms, t.expires_ms, t.successor,
            CASE WHEN s.revoked_ms IS NULL THEN 0 ELSE 1 END AS ended,
            CASE WHEN n.spent_ms IS NULL THEN 0 ELSE 1 END AS successor_spent
          FROM refresh_tokens t
@@ -205,7 +225,9 @@ async fn rotate_once(
     };
     Ok(match presented.verdict(now_ms) {
         Verdict::Rotate => {
-            let next = Grant::new(owner.id, sid, owner.roles, ids.clone(), now_ms);
+            // Not before the time at which the account's older tokens ended.
+            let issued_ms = now_ms.max(row.try_get("ended_ms")?);
+            let next = Grant::new(owner.id, sid, owner.roles, ids.clone(), issued_ms);
             spend(tx, jti, &next).await?.then_some(Rotation::Pair(next))
         }
         Verdict::Repeat => {

@@ -9,12 +9,20 @@ use sqlx::{Row as _, any::AnyRow};
 use crate::domain::Account;
 
 /// The schema, in order.
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "init",
-    sql: include_str!("../../migrations/0001_init.sql"),
-    only: None::<Backend>,
-}];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "init",
+        sql: include_str!("../../migrations/0001_init.sql"),
+        only: None::<Backend>,
+    },
+    Migration {
+        version: 2,
+        name: "identity",
+        sql: include_str!("../../migrations/0002_identity.sql"),
+        only: None,
+    },
+];
 
 /// Accounts, sessions and second factors in the service's own database.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     domain::{
         Account,
+        session::Grant,
         two_factor::{DEVICE_NAME, Device, GUESS_WINDOW_MS, GUESSES_A_DAY},
     },
     error::Result,
@@ -154,11 +155,11 @@ impl TwoFactorStore for SqlStore {
         self.db.timed("count_guess", work).await
     }
 
-    async fn accept(&self, acceptance: Acceptance<'_>, now_ms: i64) -> Result<bool> {
+    async fn accept(&self, acceptance: Acceptance<'_>, now_ms: i64) -> Result<Option<Grant>> {
         let work = async {
             let mut tx = self.db.begin().await?;
             let accepted = accept(&mut tx, &acceptance, now_ms).await?;
-            if accepted {
+            if accepted.is_some() {
                 tx.commit().await?;
             }
             Ok(accepted)
@@ -229,7 +230,7 @@ async fn count_guess(tx: &mut Tx, user_id: i64, now_ms: i64) -> Result<Guess> {
     })
 }
 
-async fn accept(tx: &mut Tx, acceptance: &Acceptance<'_>, now_ms: i64) -> Result<bool> {
+async fn accept(tx: &mut Tx, acceptance: &Acceptance<'_>, now_ms: i64) -> Result<Option<Grant>> {
     let user_id = acceptance.grant.user_id;
     let proof = match &acceptance.proof {
         Proof::Step(step) => sqlx::query(
@@ -247,7 +248,7 @@ async fn accept(tx: &mut Tx, acceptance: &Acceptance<'_>, now_ms: i64) -> Result
         .bind(now_ms),
     };
     if proof.execute(&mut **tx).await?.rows_affected() == 0 {
-        return Ok(false);
+        return Ok(None);
     }
     let pending = sqlx::query("DELETE FROM pending_logins WHERE id_hash = $1 AND user_id = $2")
         .bind(acceptance.pending_hash)
@@ -255,7 +256,7 @@ async fn accept(tx: &mut Tx, acceptance: &Acceptance<'_>, now_ms: i64) -> Result
         .execute(&mut **tx)
         .await?;
     if pending.rows_affected() == 0 {
-        return Ok(false);
+        return Ok(None);
     }
     sqlx::query("DELETE FROM code_guesses WHERE id = $1")
         .bind(acceptance.guess)

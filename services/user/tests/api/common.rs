@@ -1,5 +1,7 @@
 //! The whole service on free ports, and a client that knows the contract's forms.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,6 +14,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use user_service::{Clock, Config, keys::SigningKey, start_at};
 
+#[path = "beside.rs"]
+mod beside;
+#[allow(unused_imports, reason = "each test binary uses a part of it")]
+pub use beside::{Binary, Other, until};
+
 /// Password of the sample accounts, and of accounts made by [`Shop::customer`].
 pub const SAMPLE: &str = "password123";
 pub const PASSWORD: &str = "a long and quiet river";
@@ -21,6 +28,7 @@ pub struct Shop {
     pub clock: Clock,
     pub running: Running,
     pub database: PathBuf,
+    pub keys: PathBuf,
     pub client: Client,
     folder: Arc<TempDir>,
 }
@@ -41,39 +49,86 @@ pub fn key() -> SigningKey {
 impl Shop {
     /// In lab mode, with the sample accounts.
     pub async fn start() -> Self {
+        Self::start_with(Clock::default(), |_| {}).await
+    }
+
+    /// The same with changes to its configuration.
+    pub async fn start_with(clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        Self::start_in(folder, true, Clock::default()).await
+        let keys = tokio::task::spawn_blocking(key_path).await.unwrap();
+        Self::start_in(folder, keys, clock, change).await
+    }
+
+    /// With a key folder of its own, so that its keys can be rotated.
+    pub async fn with_own_keys() -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let shared = tokio::task::spawn_blocking(key_path).await.unwrap();
+        let keys = folder.path().join("keys/jwt.pem");
+        std::fs::create_dir(folder.path().join("keys")).unwrap();
+        std::fs::copy(shared, &keys).unwrap();
+        Self::start_in(folder, keys, Clock::default(), |_| {}).await
+    }
+
+    /// Another replica, on the same database, keys and clock.
+    pub async fn replica(&self) -> Self {
+        self.replica_with(|_| {}).await
+    }
+
+    /// The same with changes to its configuration.
+    pub async fn replica_with(&self, change: impl FnOnce(&mut Config)) -> Self {
+        let (folder, keys) = (Arc::clone(&self.folder), self.keys.clone());
+        Self::start_in(folder, keys, self.clock.clone(), change).await
     }
 
     /// Another process on the same database, out of lab mode.
     pub async fn in_production(&self) -> Self {
-        Self::start_in(Arc::clone(&self.folder), false, self.clock.clone()).await
+        self.replica_with(|config| {
+            config.common.seed_sample_data = false;
+            config.common.lab = None;
+            config.sample_accounts = false;
+        })
+        .await
     }
 
-    async fn start_in(folder: Arc<TempDir>, lab: bool, clock: Clock) -> Self {
+    async fn start_in(
+        folder: Arc<TempDir>,
+        keys: PathBuf,
+        clock: Clock,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let database = folder.path().join("users.db");
         let mut common = Common::for_test("user");
         common.database_url = Some(format!("sqlite://{}?mode=rwc", database.display()));
-        common.seed_sample_data = lab;
-        if !lab {
-            common.lab = None;
-        }
-        let private_key_path = tokio::task::spawn_blocking(key_path).await.unwrap();
-        let field_keys = FieldKeys::for_test();
-        let config = Config {
+        common.seed_sample_data = true;
+        let mut config = Config {
             common,
-            private_key_path,
-            field_keys,
-            sample_accounts: lab,
+            private_key_path: keys.clone(),
+            field_keys: FieldKeys::for_test(),
+            sample_accounts: true,
         };
+        change(&mut config);
         let running = start_at(config, clock.clone()).await.unwrap();
         let client = Client::new(format!("http://{}", running.http));
         Self {
             clock,
             running,
             database,
+            keys,
             client,
             folder,
+        }
+    }
+
+    /// Runs the binary on the shop's database and keys; success, and what it printed.
+    pub fn run(&self, args: &[&str], input: Option<&str>) -> (bool, String) {
+        self.binary().run(args, input, &[])
+    }
+
+    /// The binary on the shop's database and keys.
+    pub fn binary(&self) -> Binary {
+        Binary {
+            database: self.database.clone(),
+            keys: self.keys.clone(),
         }
     }
 

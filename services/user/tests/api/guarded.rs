@@ -1,5 +1,7 @@
 //! Accounts with the second factor on, and the two steps of their log-in.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use crate::common::{Answer, Client, Customer, PASSWORD, Shop};
 use serde_json::json;
 use totp_rs::{Builder, Secret, Totp};

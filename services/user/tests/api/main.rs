@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod accounts;
+mod audit;
 mod common;
+mod fields;
 mod guarded;
 mod people;
 mod refresh;
 mod second_factor;
-mod second_factor_attacks;
 mod service;
 mod tokens;

@@ -1,9 +1,6 @@
 //! gRPC, health, documents, common rules, fixtures and the command line.
 
-use std::{
-    io::Write as _,
-    process::{Command, Stdio},
-};
+use std::process::Command;
 
 use crate::common::{SAMPLE, Shop};
 use proto::user::{
@@ -60,6 +57,7 @@ async fn grpc_tells_valid_from_unknown_and_inactive_users() {
     );
 }
 
+// attack: gRPC of the user service without the secret, or with a wrong one -> UNAUTHENTICATED
 #[tokio::test]
 async fn grpc_needs_the_secret() {
     let shop = Shop::start().await;
@@ -84,12 +82,13 @@ async fn sample_accounts_are_the_same_everywhere_and_made_once() {
         let me = user.client.get("/api/users/me/").await.body;
         assert_eq!(me["email"], format!("{name}@example.com"));
     }
-    let output = run(&shop, &["seed"], None);
+    let output = shop.run(&["seed"], None);
     assert!(output.0, "{}", output.1);
     let admin = shop.login("admin", SAMPLE).await;
     assert_eq!(admin.client.get("/api/users/").await.body["count"], 12);
 }
 
+// attack: sample accounts in production -> 401 with the sample password, none are made
 #[tokio::test]
 async fn production_knows_no_sample_accounts() {
     let lab = Shop::start().await;
@@ -203,6 +202,7 @@ async fn the_document_describes_every_route() {
         ("/api/users/me/", &["get", "patch"]),
         ("/api/users/me/password/", &["post"]),
         ("/api/users/{id}/", &["get", "put", "patch", "delete"]),
+        ("/api/users/audit/", &["get"]),
         ("/api/token/", &["post"]),
         ("/api/token/refresh/", &["post"]),
         ("/api/token/logout/", &["post"]),
@@ -295,45 +295,11 @@ async fn fixtures_make_customers_that_can_act_at_once() {
     .await;
 }
 
-/// Runs the binary on the database of a shop; success, and what it printed.
-fn run(shop: &Shop, args: &[&str], input: Option<&str>) -> (bool, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_user-service"))
-        .args(args)
-        .env_clear()
-        .env("LAB_MODE", "1")
-        .env(
-            "DATABASE_URL",
-            format!("sqlite://{}?mode=rwc", shop.database.display()),
-        )
-        .env("JWT_PRIVATE_KEY_PATH", crate::common::key_path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.unwrap_or("").as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (
-        output.status.success(),
-        String::from_utf8_lossy(&text).into_owned(),
-    )
-}
-
 #[tokio::test]
 async fn the_command_line_makes_an_admin() {
     let shop = Shop::start().await;
     let password = "rivers run to the sea";
-    let (made, text) = run(
-        &shop,
-        &["create-admin", "root"],
-        Some(&format!("{password}\n")),
-    );
+    let (made, text) = shop.run(&["create-admin", "root"], Some(&format!("{password}\n")));
     assert!(made, "{text}");
     let root = shop.login("root", password).await;
     assert_eq!(
@@ -347,12 +313,13 @@ async fn the_command_line_makes_an_admin() {
         (&["create-admin"], password),
         (&["no-such-command"], ""),
     ] {
-        let (made, text) = run(&shop, args, Some(input));
+        let (made, text) = shop.run(args, Some(input));
         assert!(!made && !text.is_empty(), "{args:?}: {text}");
         assert!(!text.contains(password), "a password in the output");
     }
 }
 
+// attack: default secrets in production -> the user service does not start and names what is missing
 #[test]
 fn outside_the_lab_it_names_what_is_missing_and_does_not_start() {
     let output = Command::new(env!("CARGO_BIN_EXE_user-service"))

@@ -2,9 +2,8 @@
 
 use std::{collections::HashSet, os::unix::fs::PermissionsExt as _};
 
-use crate::common::{PASSWORD, SAMPLE, Shop, claims_of, refresh};
+use crate::common::{PASSWORD, SAMPLE, Shop, claims_of};
 use data_encoding::BASE64URL_NOPAD;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -152,103 +151,4 @@ async fn keys_are_published_and_check_our_tokens() {
             kit::auth::KeySet::from_pem(&key.text("key_id"), &key.text("public_key")).unwrap();
         assert!(kit::auth::Verifier::local(set).verify(&user.access).is_ok());
     }
-}
-
-#[tokio::test]
-async fn forged_and_misused_tokens_are_refused_everywhere() {
-    let shop = Shop::start().await;
-    let user = shop.login("user0", SAMPLE).await;
-    let good = claims_of(&user.access);
-    let pem = std::fs::read(crate::common::key_path()).unwrap();
-    let rsa = EncodingKey::from_rsa_pem(&pem).unwrap();
-    let mut header = Header::new(Algorithm::RS256);
-    header.kid = Some(crate::common::key().kid().to_owned());
-    let signed = |claims: &Value| encode(&header, claims, &rsa).unwrap();
-    let changed = |change: Value| {
-        let mut claims = good.clone();
-        claims
-            .as_object_mut()
-            .unwrap()
-            .extend(change.as_object().unwrap().clone());
-        signed(&claims)
-    };
-    let without = |name: &str| {
-        let mut claims = good.clone();
-        claims.as_object_mut().unwrap().remove(name);
-        signed(&claims)
-    };
-    let now = good["iat"].as_i64().unwrap();
-    let mut hmac = header.clone();
-    hmac.alg = Algorithm::HS256;
-    let public = crate::common::key().public_pem().to_owned();
-    let raw = |header: Value| {
-        let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
-        format!("{}.{}.", part(&header), part(&good))
-    };
-    let mut other_key = header.clone();
-    other_key.kid = Some("other".into());
-    let mut no_kid = header.clone();
-    no_kid.kid = None;
-    let (body, signature) = user.access.rsplit_once('.').unwrap();
-    let bad = [
-        raw(json!({ "alg": "none", "kid": header.kid })),
-        raw(json!({ "alg": "NONE" })),
-        encode(&hmac, &good, &EncodingKey::from_secret(public.as_bytes())).unwrap(),
-        encode(&other_key, &good, &rsa).unwrap(),
-        encode(&no_kid, &good, &rsa).unwrap(),
-        user.refresh.clone(),
-        changed(json!({ "exp": now - 60 })),
-        changed(json!({ "exp": "9999999999" })),
-        changed(json!({ "exp": null })),
-        changed(json!({ "exp": 1e300 })),
-        changed(json!({ "nbf": now + 3600 })),
-        changed(json!({ "iss": "evil" })),
-        changed(json!({ "aud": "other" })),
-        changed(json!({ "token_type": "admin" })),
-        changed(json!({ "user_id": "1" })),
-        without("exp"),
-        without("iss"),
-        without("aud"),
-        without("user_id"),
-        format!("{body}.{}", signature.chars().rev().collect::<String>()),
-        format!("{body}."),
-        "a.b.c".to_owned(),
-        "x".to_owned(),
-    ];
-    assert_eq!(
-        shop.client
-            .with_token(&changed(json!({})))
-            .get("/api/users/me/")
-            .await
-            .status,
-        200,
-        "the maker works"
-    );
-    for token in &bad {
-        let client = shop.client.with_token(token);
-        client
-            .get("/api/users/me/")
-            .await
-            .is_error(401, "token_not_valid");
-        client
-            .get("/.well-known/jwks.json")
-            .await
-            .is_error(401, "token_not_valid");
-    }
-    for token in bad
-        .iter()
-        .filter(|token| **token != user.refresh)
-        .chain([&user.access])
-    {
-        refresh(&shop.client, token)
-            .await
-            .is_error(401, "token_not_valid");
-    }
-    // A role in the token opens nothing that the account may not have.
-    let staff = changed(json!({ "roles": ["staff", "admin"] }));
-    shop.client
-        .with_token(&staff)
-        .get("/api/users/")
-        .await
-        .is_error(403, "permission_denied");
 }
