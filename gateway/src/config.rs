@@ -1,6 +1,8 @@
 //! What the gateway is configured with.
 
-use kit::{Common, Env, replicas};
+use std::sync::Arc;
+
+use kit::{Common, Env, replicas, tls::Tls};
 use resilience::{Policy, PolicySpec};
 
 use crate::routes::Upstream;
@@ -16,6 +18,8 @@ pub struct Config {
     pub policy: Policy,
     /// Origins whose pages may call the API.
     pub cors_origins: Vec<String>,
+    /// The certificate that browsers are shown, where there is one.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl Config {
@@ -32,8 +36,9 @@ impl Config {
             ],
             policy: policy(env),
             cors_origins: cors(env),
+            tls: Tls::read(env, "GATEWAY_TLS", false),
             // The gateway calls no gRPC service, so it needs no secret of theirs.
-            common: Common::without_secret(env, "gateway", 8080),
+            common: Common::of_gateway(env, "gateway", 8080),
         }
     }
 }

@@ -57,6 +57,7 @@ async fn gateway(user: &str, product: &str, order: &str) -> Running {
         ],
         policy: resilience::preset::get("none").unwrap(),
         cors_origins: vec!["http://shop.test".into()],
+        tls: None,
     };
     gateway::start(config).await.unwrap()
 }

@@ -26,6 +26,7 @@ impl Gateway {
             upstreams: Upstream::ALL.map(|upstream| (upstream, addresses(services))),
             policy: resilience::preset::none(),
             cors_origins: Vec::new(),
+            tls: None,
         };
         Self {
             running: gateway::start(config).await.unwrap(),

@@ -9,6 +9,7 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr},
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,9 +20,18 @@ use resilience::{
 use secrecy::SecretString;
 use serde_json::json;
 
+mod production;
+
+use crate::{
+    http::{TrustedProxies, limits::Quotas},
+    tls::Tls,
+};
+
 /// Variables that start so are ours: one that nobody reads is a typing error.
-const PREFIXES: [&str; 9] = [
+const PREFIXES: [&str; 11] = [
     "LAB_",
+    "RATE_LIMIT_",
+    "GATEWAY_TLS_",
     "RETRY_",
     "CIRCUIT_BREAKER_",
     "RESILIENCE_",
@@ -33,7 +43,15 @@ const PREFIXES: [&str; 9] = [
 ];
 
 /// Known to the project but not read by every part: never a problem.
-const KNOWN: [&str; 25] = [
+const KNOWN: [&str; 33] = [
+    "APP_ENV",
+    "TRUSTED_PROXIES",
+    "RATE_LIMIT_ANONYMOUS",
+    "RATE_LIMIT_USER",
+    "RATE_LIMIT_STAFF",
+    "RATE_LIMIT_LOGIN",
+    "GATEWAY_TLS_CERT",
+    "GATEWAY_TLS_KEY",
     "LAB_MODE",
     "LAB_CONTROL_PORT",
     "LAB_TOKEN",
@@ -166,6 +184,13 @@ impl Env {
             .is_some_and(|v| v == "1" || v == "true")
     }
 
+    /// Whether `APP_ENV` is `production`.
+    pub fn production(&self) -> bool {
+        self.values
+            .get("APP_ENV")
+            .is_some_and(|v| v == "production")
+    }
+
     /// Notes a problem.
     pub fn problem(&mut self, message: impl Into<String>) {
         self.problems.push(message.into());
@@ -230,6 +255,12 @@ pub struct Common {
     pub database_url: Option<String>,
     /// What gRPC callers must present.
     pub service_secret: SecretString,
+    /// Certificates for the calls between services, where they are configured.
+    pub grpc_tls: Option<Arc<Tls>>,
+    /// Whose word about a client's address is taken.
+    pub trusted_proxies: TrustedProxies,
+    /// How many requests who may send.
+    pub rate_limits: Quotas,
     /// Present in lab mode alone.
     pub lab: Option<LabConfig>,
     /// What client slots start with.
@@ -256,6 +287,9 @@ impl Common {
         let service_secret = read_secret(env);
         Self {
             service_secret,
+            grpc_tls: Tls::read(env, "GRPC_TLS", true),
+            trusted_proxies: env.parse_or("TRUSTED_PROXIES", TrustedProxies::loopback()),
+            rate_limits: Quotas::read(env, Quotas::SERVICE),
             ..Self::shared(env, name, default_http, default_grpc, default_database)
         }
     }
@@ -267,6 +301,7 @@ impl Common {
         default_grpc: Option<u16>,
         default_database: Option<&str>,
     ) -> Self {
+        production::check(env);
         Self {
             name,
             bind: env.parse_or("BIND", IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -276,6 +311,9 @@ impl Common {
             database_url: default_database
                 .map(|url| env.text("DATABASE_URL").unwrap_or_else(|| url.to_owned())),
             service_secret: SecretString::default(),
+            grpc_tls: None,
+            trusted_proxies: TrustedProxies::default(),
+            rate_limits: Quotas::UNLIMITED,
             lab: read_lab(env),
             policy: read_policy(env),
             server_policy: read_server_policy(env),
@@ -285,10 +323,12 @@ impl Common {
         }
     }
 
-    /// [`Common::read`] for a part that takes and makes no gRPC calls.
-    pub fn without_secret(env: &mut Env, name: &'static str, default_http: u16) -> Self {
+    /// [`Common::read`] for the gateway: no gRPC calls, no proxy in front of it unless one is
+    /// named, and coarse limits.
+    pub fn of_gateway(env: &mut Env, name: &'static str, default_http: u16) -> Self {
         Self {
-            service_secret: SecretString::default(),
+            trusted_proxies: env.parse_or("TRUSTED_PROXIES", TrustedProxies::default()),
+            rate_limits: Quotas::read(env, Quotas::GATEWAY),
             ..Self::shared(env, name, default_http, None, None)
         }
     }
@@ -304,6 +344,9 @@ impl Common {
             metrics_port: None,
             database_url: None,
             service_secret: SecretString::from("test-secret"),
+            grpc_tls: None,
+            trusted_proxies: TrustedProxies::loopback(),
+            rate_limits: Quotas::UNLIMITED,
             lab: Some(LabConfig {
                 port: 0,
                 token: SecretString::from("test-token"),
@@ -319,7 +362,7 @@ impl Common {
 }
 
 fn read_secret(env: &mut Env) -> SecretString {
-    SecretString::from(env.required_unless_lab("SERVICE_SECRET", "lab-service-secret"))
+    SecretString::from(env.required_unless_lab("SERVICE_SECRET", production::LAB_SECRET))
 }
 
 fn read_flag(env: &mut Env, name: &str) -> bool {
