@@ -85,7 +85,9 @@ impl Service for App {
             store,
             _serving: serving.clone().drop_guard(),
         };
+        let counts = kit::http::limits::DatabaseCounts::new(db.clone()).await?;
         let mut server = Server::new(&config.common)
+            .shared_counts(Arc::new(counts))
             .rest(rest::router(Arc::new(shared)))
             .auth(verifier)
             .health(health)
@@ -143,13 +145,9 @@ fn link(config: &Config, slot: Slot, peer: Peer) -> anyhow::Result<Link> {
         Peer::User => (&config.user_grpc_url, USER_RPC),
         Peer::Product => (&config.product_grpc_url, PRODUCT_RPC),
     };
-    Ok(Link::new(
-        url,
-        slot,
-        &config.common.service_secret,
-        App::NAME,
-        rpc_service,
-    )?)
+    let secret = &config.common.service_secret;
+    let link = Link::new(url, slot, secret, App::NAME, rpc_service)?;
+    Ok(link.with_tls(config.common.grpc_tls.as_ref())?)
 }
 
 /// Over links of its own, whose slots nobody watches: waiting for the other

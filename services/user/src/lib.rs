@@ -43,6 +43,8 @@ pub use config::Config;
 
 /// The service's label.
 const NAME: &str = "user";
+/// Routes whose POST tries a password or a code.
+const LOGINS: [&str; 2] = ["/api/token/", "/api/users/2fa/verify-login/"];
 /// Between two sweeps of expired sessions.
 const SWEEP_EVERY: Duration = Duration::from_secs(10 * 60);
 
@@ -118,7 +120,10 @@ pub async fn start_at(config: Config, clock: Clock) -> anyhow::Result<Running> {
         kit::grpc::secret(&config.common.service_secret),
     );
     let fixtures = Arc::clone(&core);
+    let counts = kit::http::limits::DatabaseCounts::new(db.clone()).await?;
     let running = Server::new(&config.common)
+        .logins(&LOGINS)
+        .shared_counts(Arc::new(counts))
         .rest(rest.merge(kit::docs::router(NAME, document)))
         .auth(Arc::clone(&core.verifier))
         .grpc(tonic::service::Routes::new(grpc), &[grpc::NAME])
