@@ -1,8 +1,6 @@
 //! What the gateway is configured with.
 
-use std::sync::Arc;
-
-use kit::{Common, Env, replicas, tls::Tls};
+use kit::{Common, Env, replicas};
 use resilience::{Policy, PolicySpec};
 
 use crate::routes::Upstream;
@@ -18,8 +16,6 @@ pub struct Config {
     pub policy: Policy,
     /// Origins whose pages may call the API.
     pub cors_origins: Vec<String>,
-    /// The certificate that browsers are shown, where there is one.
-    pub tls: Option<Arc<Tls>>,
 }
 
 impl Config {
@@ -36,7 +32,6 @@ impl Config {
             ],
             policy: policy(env),
             cors_origins: cors(env),
-            tls: Tls::read(env, "GATEWAY_TLS", false),
             // The gateway calls no gRPC service, so it needs no secret of theirs.
             common: Common::of_gateway(env, "gateway", 8080),
         }

@@ -87,7 +87,6 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     Ok(Server::new(&config.common)
         .rest(routes)
         .edge()
-        .tls(config.tls)
         .slots(slots)
         .limits(limits)
         .start()

@@ -40,7 +40,10 @@ fn is_foreign(headers: &HeaderMap, own: &str, allowed: &[String]) -> bool {
     let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or("null"));
     if let Some(origin) = text("origin") {
         // Whether the page came over TLS is not always known here: the host decides.
-        let host = |url: &str| url.split_once("://").map(|(_, host)| host.to_ascii_lowercase());
+        let host = |url: &str| {
+            url.split_once("://")
+                .map(|(_, host)| host.to_ascii_lowercase())
+        };
         let is_own = host(origin).is_some() && host(origin) == host(own);
         return !is_own && !allowed.iter().any(|ours| ours == origin);
     }
@@ -52,9 +55,15 @@ mod tests {
     use super::*;
 
     fn foreign(headers: &[(&'static str, &'static str)]) -> bool {
-        let pairs = headers.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap()));
+        let pairs = headers
+            .iter()
+            .map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap()));
         let headers: HeaderMap = pairs.collect();
-        is_foreign(&headers, "http://shop.test:8080", &["http://app.test".into()])
+        is_foreign(
+            &headers,
+            "http://shop.test:8080",
+            &["http://app.test".into()],
+        )
     }
 
     #[test]
@@ -64,7 +73,11 @@ mod tests {
             &[cookie][..],
             &[cookie, ("origin", "http://shop.test:8080")],
             &[cookie, ("origin", "https://SHOP.test:8080")],
-            &[cookie, ("origin", "http://app.test"), ("sec-fetch-site", "cross-site")],
+            &[
+                cookie,
+                ("origin", "http://app.test"),
+                ("sec-fetch-site", "cross-site"),
+            ],
             &[cookie, ("sec-fetch-site", "same-origin")],
             &[("origin", "http://evil.test")],
         ] {

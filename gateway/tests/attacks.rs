@@ -44,9 +44,7 @@ async fn noting() -> (Gateway, Service, Arc<Seen>) {
     noting_behind(|_| {}).await
 }
 
-async fn noting_behind(
-    change: impl FnOnce(&mut gateway::Config),
-) -> (Gateway, Service, Arc<Seen>) {
+async fn noting_behind(change: impl FnOnce(&mut gateway::Config)) -> (Gateway, Service, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
     let notes = Arc::clone(&seen);
     let app = Router::new().fallback(any(move |request: Request| {
@@ -108,10 +106,17 @@ async fn headers_from_outside_are_claims() {
     assert_eq!(told["x-caller"], "gateway");
     assert_eq!(told["x-attempt"], "1");
     assert_eq!(told["x-request-priority"], "critical");
-    for none in ["x-user-id", "x-lab-token", "x-lab-fault", "x-forwarded-host"] {
+    for none in [
+        "x-user-id",
+        "x-lab-token",
+        "x-lab-fault",
+        "x-forwarded-host",
+    ] {
         assert!(!told.contains_key(none), "{none}");
     }
-    let left = told.get("x-request-deadline").map(|ms| ms.to_str().unwrap());
+    let left = told
+        .get("x-request-deadline")
+        .map(|ms| ms.to_str().unwrap());
     let left: u64 = left.map_or(0, |ms| ms.parse().unwrap());
     assert!(left <= 60_000, "bounded: {left}");
 }
@@ -194,13 +199,19 @@ async fn another_sites_page_changes_nothing() {
     .await;
     let own = format!("http://{}", gateway.address());
     let send = |path: &'static str, headers: &[(&'static str, &str)]| {
-        let mut request = gateway.request(Method::POST, path).header("cookie", "shop_refresh=x");
+        let mut request = gateway
+            .request(Method::POST, path)
+            .header("cookie", "shop_refresh=x");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         async move { request.send().await.unwrap().status().as_u16() }
     };
-    for path in ["/api/token/refresh/", "/api/token/logout/", "/api/users/me/"] {
+    for path in [
+        "/api/token/refresh/",
+        "/api/token/logout/",
+        "/api/users/me/",
+    ] {
         for foreign in [
             &[("origin", "http://evil.test")][..],
             &[("origin", "null")],
@@ -228,7 +239,12 @@ async fn a_post_is_sent_once_and_its_error_kept() {
         count.fetch_add(1, Ordering::SeqCst);
         async {
             let body = json!({ "code": "service_unavailable", "trace_id": "t" });
-            (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")], Json(body)).into_response()
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                [("retry-after", "1")],
+                Json(body),
+            )
+                .into_response()
         }
     }));
     let service = Service::start(app).await;
@@ -239,7 +255,10 @@ async fn a_post_is_sent_once_and_its_error_kept() {
     assert_eq!(answer.status(), 503);
     assert_eq!(answer.headers()["retry-after"], "1");
     let body: Value = answer.json().await.unwrap();
-    assert_eq!(body, json!({ "code": "service_unavailable", "trace_id": "t" }));
+    assert_eq!(
+        body,
+        json!({ "code": "service_unavailable", "trace_id": "t" })
+    );
     assert_eq!(seen.load(Ordering::SeqCst), 1);
     gateway.get("/api/orders/").await;
     assert!(seen.load(Ordering::SeqCst) > 2, "a GET is retried there");
@@ -278,7 +297,11 @@ async fn a_flood_from_one_address_is_turned_away_at_the_gateway() {
     let from = async |address: &str| {
         let request = gateway.request(Method::GET, "/api/products/");
         let request = request.header("authorization", "Bearer forged");
-        request.header("x-forwarded-for", address).send().await.unwrap()
+        request
+            .header("x-forwarded-for", address)
+            .send()
+            .await
+            .unwrap()
     };
     let mut refused = None;
     for _ in 0..100 {
@@ -293,12 +316,20 @@ async fn a_flood_from_one_address_is_turned_away_at_the_gateway() {
     let served = seen.paths().len();
     // Twenty; and twenty more where the minute ended meanwhile.
     assert!((20..=40).contains(&served), "{served}");
-    for header in ["retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"] {
+    for header in [
+        "retry-after",
+        "ratelimit-limit",
+        "ratelimit-remaining",
+        "ratelimit-reset",
+    ] {
         let value = refused.headers()[header].to_str().unwrap();
         assert!(value.parse::<u32>().is_ok(), "{header}: {value}");
     }
     assert_eq!(refused.headers()["ratelimit-limit"], "20");
-    assert_eq!(refused.json::<Value>().await.unwrap()["code"], "rate_limited");
+    assert_eq!(
+        refused.json::<Value>().await.unwrap()["code"],
+        "rate_limited"
+    );
     assert_eq!(from("203.0.113.2").await.status(), 200);
 }
 
@@ -307,7 +338,11 @@ async fn a_flood_from_one_address_is_turned_away_at_the_gateway() {
 async fn a_rate_limit_speaks_against_the_client_not_the_service() {
     let app = Router::new().fallback(any(|| async {
         let headers = [("ratelimit-limit", "1"), ("retry-after", "9")];
-        (StatusCode::TOO_MANY_REQUESTS, headers, Json(json!({ "code": "rate_limited" })))
+        (
+            StatusCode::TOO_MANY_REQUESTS,
+            headers,
+            Json(json!({ "code": "rate_limited" })),
+        )
     }));
     let service = Service::start(app).await;
     let gateway = Gateway::start(&service.url).await;

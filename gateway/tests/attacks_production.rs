@@ -28,6 +28,10 @@ fn a_gateway_of_the_lab_does_not_start_in_production() {
         "TRUSTED_PROXIES",
         "RATE_LIMIT_ANONYMOUS",
     ] {
-        assert_eq!(text.matches(&format!("- {name}")).count(), 1, "{name}: {text}");
+        assert_eq!(
+            text.matches(&format!("- {name}")).count(),
+            1,
+            "{name}: {text}"
+        );
     }
 }

@@ -167,7 +167,10 @@ async fn a_request_with_two_readings_is_none() {
     for request in REFUSED {
         let answer = say(&gateway, &raw(request)).await;
         assert_eq!(statuses(&answer), ["400"], "{request:?}: {answer}");
-        assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+        assert!(
+            answer.to_ascii_lowercase().contains("connection: close"),
+            "{answer}"
+        );
         assert!(answer.contains("\"code\":\"bad_request\""), "{answer}");
     }
     assert_eq!(seen.load(Ordering::SeqCst), 0);
@@ -223,7 +226,9 @@ async fn where_a_request_is_cut_makes_no_difference() {
                 tokio::task::yield_now().await;
             }
             let mut answer = Vec::new();
-            let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
+            let _ = timeout(PATIENCE, stream.read_to_end(&mut answer))
+                .await
+                .unwrap();
             String::from_utf8_lossy(&answer).into_owned()
         }
     };
@@ -243,12 +248,16 @@ async fn where_a_request_is_cut_makes_no_difference() {
 async fn heads_have_bounds_and_room() {
     let (gateway, _service, seen) = counting().await;
     let with = |headers: String| {
-        format!("GET /api/orders/ HTTP/1.1^Host: a^Connection: close^{headers}^").replace('^', "\r\n")
+        format!("GET /api/orders/ HTTP/1.1^Host: a^Connection: close^{headers}^")
+            .replace('^', "\r\n")
     };
     let one = |n: usize| with(format!("X: {}^", "y".repeat(n)));
     let many = |n: usize| with("X: y^".repeat(n));
     let target = |n: usize| {
-        format!("GET /api/orders/?{} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "x".repeat(n))
+        format!(
+            "GET /api/orders/?{} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "x".repeat(n)
+        )
     };
     for (request, expected) in [
         (one(16 * 1024), "200"),

@@ -57,7 +57,9 @@ async fn drip(gateway: &Gateway, begin: &str) -> String {
             () = dripping => {}
         }
     };
-    timeout(CLOSED_WITHIN, ended).await.expect("closed within 10 s");
+    timeout(CLOSED_WITHIN, ended)
+        .await
+        .expect("closed within 10 s");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -122,7 +124,10 @@ fn request(method: u8) -> Vec<u8> {
 /// Sends `flood`, piece after piece, until the gateway says GOAWAY or closes.
 async fn ends(gateway: &Gateway, flood: impl Fn(u32) -> Vec<u8>) {
     let mut stream = connect(gateway).await;
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .await
+        .unwrap();
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
     let (mut from, mut to) = stream.into_split();
     let sending = async {
@@ -154,7 +159,9 @@ async fn ends(gateway: &Gateway, flood: impl Fn(u32) -> Vec<u8>) {
             () = reading => {}
         }
     };
-    timeout(CLOSED_WITHIN, ended).await.expect("GOAWAY or closed within 10 s");
+    timeout(CLOSED_WITHIN, ended)
+        .await
+        .expect("GOAWAY or closed within 10 s");
 }
 
 async fn write(to: &mut OwnedWriteHalf, bytes: &[u8]) -> std::io::Result<()> {
@@ -221,14 +228,20 @@ async fn two_thousand_slow_connections_hold_nobody_up() {
     let mut slow = Vec::new();
     for _ in 0..2_000 {
         let mut stream = connect(&gateway).await;
-        stream.write_all(b"POST /api/orders/ HTTP/1.1\r\nHost:").await.unwrap();
+        stream
+            .write_all(b"POST /api/orders/ HTTP/1.1\r\nHost:")
+            .await
+            .unwrap();
         slow.push(stream);
     }
     let opened = Instant::now();
     let among = p99(&gateway).await;
     // A loaded machine's own hiccups are not the slow ones' doing.
     let floor = Duration::from_millis(20);
-    assert!(among <= (2 * alone).max(floor), "{alone:?} alone, {among:?} among them");
+    assert!(
+        among <= (2 * alone).max(floor),
+        "{alone:?} alone, {among:?} among them"
+    );
     for mut stream in slow {
         let mut rest = Vec::new();
         let left = CLOSED_WITHIN.saturating_sub(opened.elapsed());

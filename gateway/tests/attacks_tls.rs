@@ -39,12 +39,18 @@ fn renew(dir: &Path) -> String {
 
 async fn start(dir: &Path) -> (Gateway, Service) {
     let app = Router::new().fallback(any(|request: Request| async move {
-        let proto = request.headers()["x-forwarded-proto"].to_str().unwrap().to_owned();
+        let proto = request.headers()["x-forwarded-proto"]
+            .to_str()
+            .unwrap()
+            .to_owned();
         Json(json!({ "proto": proto }))
     }));
     let service = Service::start(app).await;
     let tls = Tls::load(files(dir)).unwrap();
-    let gateway = Gateway::start_with(&service.url, |config| config.tls = Some(tls)).await;
+    let gateway = Gateway::start_with(&service.url, |config| {
+        config.common.http_tls = Some(tls);
+    })
+    .await;
     (gateway, service)
 }
 
@@ -70,7 +76,9 @@ async fn browsers_are_served_over_tls_1_2_or_newer() {
         assert_eq!(answer.status(), 200);
         let two = reqwest::Version::HTTP_2;
         assert_eq!(answer.version() == two, !http_1);
-        let hsts = answer.headers()["strict-transport-security"].to_str().unwrap();
+        let hsts = answer.headers()["strict-transport-security"]
+            .to_str()
+            .unwrap();
         assert!(hsts.starts_with("max-age="), "{hsts}");
         let body: Value = answer.json().await.unwrap();
         assert_eq!(body["proto"], "https");
@@ -97,7 +105,9 @@ async fn a_handshake_is_not_waited_for() {
 async fn shown(tls: &Tls, roots: &[String]) -> Option<Vec<u8>> {
     let mut store = RootCertStore::empty();
     for root in roots {
-        store.add(CertificateDer::from_pem_slice(root.as_bytes()).unwrap()).unwrap();
+        store
+            .add(CertificateDer::from_pem_slice(root.as_bytes()).unwrap())
+            .unwrap();
     }
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
@@ -120,7 +130,11 @@ async fn a_renewed_certificate_is_shown_without_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let first = renew(dir.path());
     let tls = Tls::load(files(dir.path())).unwrap();
-    let der = |pem: &String| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap().to_vec();
+    let der = |pem: &String| {
+        CertificateDer::from_pem_slice(pem.as_bytes())
+            .unwrap()
+            .to_vec()
+    };
     let roots = [first.clone()];
     assert_eq!(shown(&tls, &roots).await, Some(der(&first)));
     let later = std::time::SystemTime::now() + Duration::from_secs(5);

@@ -157,8 +157,15 @@ mod tests {
             let mode = path.metadata().unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
             let text = std::fs::read_to_string(path).unwrap();
-            let what = if name.ends_with(".key") { "PRIVATE KEY" } else { "CERTIFICATE" };
-            assert!(text.starts_with(&format!("-----BEGIN {what}-----")), "{name}");
+            let what = if name.ends_with(".key") {
+                "PRIVATE KEY"
+            } else {
+                "CERTIFICATE"
+            };
+            assert!(
+                text.starts_with(&format!("-----BEGIN {what}-----")),
+                "{name}"
+            );
         }
         let again = make(&out).unwrap_err().to_string();
         assert!(again.contains("is there already"), "{again}");

@@ -22,7 +22,9 @@ fn files() -> &'static [String] {
     static FILES: OnceLock<Vec<String>> = OnceLock::new();
     FILES.get_or_init(|| {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-        let files = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+        let files = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|file| file.unwrap().path());
         let mut files: Vec<_> = files.collect();
         files.sort();
         let texts: Vec<String> = files
@@ -87,7 +89,16 @@ fn mixed() -> impl Strategy<Value = String> {
 
 fn event() -> impl Strategy<Value = Vec<u8>> {
     let kinds = [
-        "hello", "gap", "attempt", "call", "refused", "transition", "fault", "routed", "shed", "",
+        "hello",
+        "gap",
+        "attempt",
+        "call",
+        "refused",
+        "transition",
+        "fault",
+        "routed",
+        "shed",
+        "",
     ];
     let number = prop_oneof![
         any::<u64>().prop_map(|n| n.to_string()),
@@ -98,13 +109,28 @@ fn event() -> impl Strategy<Value = Vec<u8>> {
         Just("[]".to_owned()),
     ];
     let names = [
-        "seq", "t_ns", "missed", "wait_us", "after_us", "took_us", "delay_us", "attempt", "ok",
-        "request_id", "link", "service", "reason", "from", "to",
+        "seq",
+        "t_ns",
+        "missed",
+        "wait_us",
+        "after_us",
+        "took_us",
+        "delay_us",
+        "attempt",
+        "ok",
+        "request_id",
+        "link",
+        "service",
+        "reason",
+        "from",
+        "to",
     ];
     let field = (prop::sample::select(&names[..]), number);
     let fields = prop::collection::vec(field, 0..10);
     let made = (prop::sample::select(&kinds[..]), fields).prop_map(|(kind, fields)| {
-        let fields = fields.into_iter().map(|(name, value)| format!(",\"{name}\":{value}"));
+        let fields = fields
+            .into_iter()
+            .map(|(name, value)| format!(",\"{name}\":{value}"));
         let fields: String = fields.collect();
         format!("{{\"kind\":\"{kind}\"{fields}}}").into_bytes()
     });

@@ -44,9 +44,26 @@ fn value() -> impl Strategy<Value = String> {
 
 fn field() -> impl Strategy<Value = String> {
     let names = [
-        "name", "listen", "upstream", "enabled", "type", "stream", "toxicity", "attributes",
-        "latency", "jitter", "rate", "delay", "timeout", "bytes", "average_size", "seed",
-        "lease_ms", "NAME", "Toxicity", "",
+        "name",
+        "listen",
+        "upstream",
+        "enabled",
+        "type",
+        "stream",
+        "toxicity",
+        "attributes",
+        "latency",
+        "jitter",
+        "rate",
+        "delay",
+        "timeout",
+        "bytes",
+        "average_size",
+        "seed",
+        "lease_ms",
+        "NAME",
+        "Toxicity",
+        "",
     ];
     (prop::sample::select(&names[..]), value()).prop_map(|(name, value)| {
         let name = serde_json::Value::from(name);
@@ -76,8 +93,17 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 fn request() -> impl Strategy<Value = (&'static str, String, Vec<u8>)> {
     let methods = ["GET", "POST", "PUT", "PATCH", "DELETE"];
     let paths = prop::sample::select(vec![
-        "/proxies", "/populate", "/reset", "/version", "/proxies/a", "/proxies/a/toxics",
-        "/proxies/a/toxics/t", "/lease", "/seed", "/acted", "/metrics",
+        "/proxies",
+        "/populate",
+        "/reset",
+        "/version",
+        "/proxies/a",
+        "/proxies/a/toxics",
+        "/proxies/a/toxics/t",
+        "/lease",
+        "/seed",
+        "/acted",
+        "/metrics",
     ]);
     let path = prop_oneof![
         5 => paths.prop_map(str::to_owned),

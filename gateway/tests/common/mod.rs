@@ -28,12 +28,12 @@ impl Gateway {
         let mut config = Config {
             common: Common {
                 grpc_port: None,
+                trusted_proxies: kit::http::TrustedProxies::default(),
                 ..Common::for_test("gateway")
             },
             upstreams: Upstream::ALL.map(|upstream| (upstream, addresses(services))),
             policy: resilience::preset::none(),
             cors_origins: Vec::new(),
-            tls: None,
         };
         change(&mut config);
         Self {

@@ -10,22 +10,20 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     str::FromStr,
     sync::Arc,
-    time::Duration,
 };
 
-use resilience::{
-    policy::{Policy, PolicySpec},
-    server::{ServerPolicy, ServerSpec},
-};
+use resilience::{policy::Policy, server::ServerPolicy};
 use secrecy::SecretString;
-use serde_json::json;
 
+mod policies;
 mod production;
 
 use crate::{
     http::{TrustedProxies, limits::Quotas},
     tls::Tls,
 };
+
+use policies::{read_policy, read_server_policy};
 
 /// Variables that start so are ours: one that nobody reads is a typing error.
 const PREFIXES: [&str; 11] = [
@@ -257,6 +255,8 @@ pub struct Common {
     pub service_secret: SecretString,
     /// Certificates for the calls between services, where they are configured.
     pub grpc_tls: Option<Arc<Tls>>,
+    /// The certificate that REST is served with, where there is one.
+    pub http_tls: Option<Arc<Tls>>,
     /// Whose word about a client's address is taken.
     pub trusted_proxies: TrustedProxies,
     /// How many requests who may send.
@@ -312,6 +312,7 @@ impl Common {
                 .map(|url| env.text("DATABASE_URL").unwrap_or_else(|| url.to_owned())),
             service_secret: SecretString::default(),
             grpc_tls: None,
+            http_tls: None,
             trusted_proxies: TrustedProxies::default(),
             rate_limits: Quotas::UNLIMITED,
             lab: read_lab(env),
@@ -323,10 +324,11 @@ impl Common {
         }
     }
 
-    /// [`Common::read`] for the gateway: no gRPC calls, no proxy in front of it unless one is
-    /// named, and coarse limits.
+    /// [`Common::read`] for the gateway: no gRPC calls, TLS towards browsers, no proxy in front of
+    /// it unless one is named, and coarse limits.
     pub fn of_gateway(env: &mut Env, name: &'static str, default_http: u16) -> Self {
         Self {
+            http_tls: Tls::read(env, "GATEWAY_TLS", false),
             trusted_proxies: env.parse_or("TRUSTED_PROXIES", TrustedProxies::default()),
             rate_limits: Quotas::read(env, Quotas::GATEWAY),
             ..Self::shared(env, name, default_http, None, None)
@@ -345,6 +347,7 @@ impl Common {
             database_url: None,
             service_secret: SecretString::from("test-secret"),
             grpc_tls: None,
+            http_tls: None,
             trusted_proxies: TrustedProxies::loopback(),
             rate_limits: Quotas::UNLIMITED,
             lab: Some(LabConfig {
@@ -394,72 +397,6 @@ fn read_lab(env: &mut Env) -> Option<LabConfig> {
             None
         }
     }
-}
-
-/// The preset first, then the variables.
-fn read_policy(env: &mut Env) -> Policy {
-    let preset = env
-        .text("RESILIENCE_PRESET")
-        .unwrap_or_else(|| "shop".into());
-    let mut changes = serde_json::Map::new();
-    let mut retry = serde_json::Map::new();
-    if let Some(n) = env.parse::<u32>("RETRY_MAX_ATTEMPTS") {
-        retry.insert("max_attempts".into(), json!(n));
-    }
-    if let Some(ms) = env.parse::<u64>("RETRY_WAIT_MULTIPLIER_MS") {
-        retry.insert(
-            "base".into(),
-            json!(duration_text(Duration::from_millis(ms))),
-        );
-    }
-    if let Some(ms) = env.parse::<u64>("RETRY_WAIT_MAX_MS") {
-        retry.insert(
-            "cap".into(),
-            json!(duration_text(Duration::from_millis(ms))),
-        );
-    }
-    let mut breaker = serde_json::Map::new();
-    if let Some(n) = env.parse::<u32>("CIRCUIT_BREAKER_FAIL_MAX") {
-        breaker.insert("failures".into(), json!(n));
-    }
-    if let Some(s) = env.parse::<u64>("CIRCUIT_BREAKER_TIMEOUT") {
-        breaker.insert("reset".into(), json!(duration_text(Duration::from_secs(s))));
-    }
-    changes.insert("preset".into(), json!(preset));
-    for (name, part) in [("retry", retry), ("breaker", breaker)] {
-        if !part.is_empty() {
-            changes.insert(name.into(), part.into());
-        }
-    }
-    resolve_policy(env, changes.into())
-}
-
-fn read_server_policy(env: &mut Env) -> ServerPolicy {
-    let preset = env
-        .text("RESILIENCE_SERVER_PRESET")
-        .unwrap_or_else(|| "unlimited".into());
-    ServerSpec::preset(preset)
-        .resolve()
-        .unwrap_or_else(|error| {
-            env.problem(format!("RESILIENCE_SERVER_PRESET: {error}"));
-            resilience::server::preset::unlimited()
-        })
-}
-
-fn resolve_policy(env: &mut Env, spec: serde_json::Value) -> Policy {
-    let resolved = serde_json::from_value::<PolicySpec>(spec)
-        .map_err(|error| error.to_string())
-        .and_then(|spec| spec.resolve().map_err(|error| error.to_string()));
-    resolved.unwrap_or_else(|error| {
-        env.problem(format!(
-            "RESILIENCE_PRESET, RETRY_… or CIRCUIT_BREAKER_…: {error}"
-        ));
-        resilience::preset::get("shop").unwrap_or_else(|| unreachable!("a preset of ours"))
-    })
-}
-
-fn duration_text(d: Duration) -> String {
-    format!("{}ms", d.as_millis())
 }
 
 #[cfg(test)]

@@ -105,7 +105,11 @@ impl Tls {
             (None, None, None) => return None,
             (Some(cert), Some(key), ca) if ca.is_some() || !mutual => TlsFiles { cert, key, ca },
             _ => {
-                let ca = if mutual { format!(", {prefix}_CA") } else { String::new() };
+                let ca = if mutual {
+                    format!(", {prefix}_CA")
+                } else {
+                    String::new()
+                };
                 env.problem(format!(
                     "{prefix}_CERT, {prefix}_KEY{ca} go together: set all or none \
                      (`lab certs` makes development ones)"

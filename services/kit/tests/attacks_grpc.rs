@@ -9,7 +9,8 @@ use kit::{
     tls::{Tls, TlsFiles},
 };
 use proto::user::{
-    ValidateUserRequest, ValidateUserResponse, user_service_client::UserServiceClient,
+    ValidateUserRequest, ValidateUserResponse,
+    user_service_client::UserServiceClient,
     user_service_server::{UserService, UserServiceServer},
 };
 use rcgen::{
@@ -167,9 +168,13 @@ fn link(running: &Running, tls: Option<&Arc<Tls>>) -> Link {
 async fn ask(link: &Link) -> Result<ValidateUserResponse, String> {
     let ctx = Ctx::internal("t");
     let message = ValidateUserRequest::default();
-    let asked = link.unary(&ctx, "ValidateUser", true, message, |channel, request| async {
-        UserServiceClient::new(channel).validate_user(request).await
-    });
+    let asked = link.unary(
+        &ctx,
+        "ValidateUser",
+        true,
+        message,
+        |channel, request| async { UserServiceClient::new(channel).validate_user(request).await },
+    );
     asked.await.map_err(|error| format!("{error:?}"))
 }
 
@@ -188,7 +193,9 @@ async fn mutual_tls_lets_in_only_our_own() {
         ca: worlds.ours.ca.clone(),
         ..worlds.theirs.clone()
     });
-    ask(&link(&running, Some(&mixed.unwrap()))).await.unwrap_err();
+    ask(&link(&running, Some(&mixed.unwrap())))
+        .await
+        .unwrap_err();
     // A server of theirs is nobody we talk to.
     let foreign = start(Some(theirs)).await;
     ask(&link(&foreign, Some(&ours))).await.unwrap_err();
@@ -207,14 +214,18 @@ async fn speaks(
     with_cert: bool,
 ) -> bool {
     let mut roots = RootCertStore::empty();
-    roots.add(certs(files.ca.as_ref().unwrap()).remove(0)).unwrap();
+    roots
+        .add(certs(files.ca.as_ref().unwrap()).remove(0))
+        .unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[version])
         .unwrap()
         .with_root_certificates(roots);
     let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
     let mut config = if with_cert {
-        config.with_client_auth_cert(certs(&files.cert), key).unwrap()
+        config
+            .with_client_auth_cert(certs(&files.cert), key)
+            .unwrap()
     } else {
         config.with_no_client_auth()
     };
@@ -251,11 +262,16 @@ async fn half_of_tls_is_none() {
     let worlds = worlds();
     let path = |path: &Path| path.display().to_string();
     let (cert, key) = (path(&worlds.ours.cert), path(&worlds.ours.key));
-    let (ca, other) = (path(worlds.ours.ca.as_ref().unwrap()), path(&worlds.theirs.key));
+    let (ca, other) = (
+        path(worlds.ours.ca.as_ref().unwrap()),
+        path(&worlds.theirs.key),
+    );
     let read = |pairs: &[(&str, &str)]| {
         let mut env = kit::Env::from_pairs(pairs);
         let tls = Tls::read(&mut env, "GRPC_TLS", true);
-        env.finish().map(|()| tls.is_some()).map_err(|e| e.to_string())
+        env.finish()
+            .map(|()| tls.is_some())
+            .map_err(|e| e.to_string())
     };
     let (cert, key) = (("GRPC_TLS_CERT", &*cert), ("GRPC_TLS_KEY", &*key));
     let ca = ("GRPC_TLS_CA", &*ca);

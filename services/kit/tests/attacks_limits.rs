@@ -58,8 +58,13 @@ fn token(user: i64, roles: &[&str]) -> String {
     let key = &signer().key;
     let mut signature = vec![0; key.public_modulus_len()];
     let random = SystemRandom::new();
-    key.sign(&RSA_PKCS1_SHA256, &random, message.as_bytes(), &mut signature)
-        .unwrap();
+    key.sign(
+        &RSA_PKCS1_SHA256,
+        &random,
+        message.as_bytes(),
+        &mut signature,
+    )
+    .unwrap();
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
@@ -79,7 +84,9 @@ async fn start(db: Option<Db>) -> Running {
         .route(LOGIN, post(|_: Object| async { "in" }));
     let server = Server::new(&common)
         .rest(routes)
-        .auth(Verifier::local(KeySet::from_pem("k", &signer().pem).unwrap()))
+        .auth(Verifier::local(
+            KeySet::from_pem("k", &signer().pem).unwrap(),
+        ))
         .logins(&[LOGIN]);
     let server = match db {
         Some(db) => server.shared_counts(Arc::new(DatabaseCounts::new(db).await.unwrap())),
@@ -129,15 +136,23 @@ async fn every_class_has_its_limit() {
     let a = |n: u8| format!("203.0.113.{n}");
     let anonymous = flood(100, || from(&running, "/api/things/", &a(1))).await;
     let login = flood(100, || from(&running, LOGIN, &a(2))).await;
-    let user = flood(100, || from(&running, "/api/mine/", &a(3)).bearer_auth(&user)).await;
-    let staff = flood(100, || from(&running, "/api/mine/", &a(3)).bearer_auth(&staff)).await;
+    let user = flood(100, || {
+        from(&running, "/api/mine/", &a(3)).bearer_auth(&user)
+    })
+    .await;
+    let staff = flood(100, || {
+        from(&running, "/api/mine/", &a(3)).bearer_auth(&staff)
+    })
+    .await;
     for ((served, refused), limit) in [(anonymous, 10), (login, 5), (user, 20), (staff, 30)] {
         assert_limited(served, limit);
         let refused = refused.unwrap();
-        let number = |name: &str| -> u32 {
-            refused.headers()[name].to_str().unwrap().parse().unwrap()
-        };
-        assert_eq!((number("ratelimit-limit"), number("ratelimit-remaining")), (limit, 0));
+        let number =
+            |name: &str| -> u32 { refused.headers()[name].to_str().unwrap().parse().unwrap() };
+        assert_eq!(
+            (number("ratelimit-limit"), number("ratelimit-remaining")),
+            (limit, 0)
+        );
         assert!((1..=60).contains(&number("ratelimit-reset")));
         assert!((1..=120).contains(&number("retry-after")));
         let body: Value = refused.json().await.unwrap();
@@ -168,7 +183,13 @@ async fn changing_the_address_does_not_help() {
     assert_limited(served, 20);
     assert!(refused.is_some());
     // The proxy appends whom it saw; what stands before it was sent by the client.
-    let forged = || from(&running, "/api/things/", &format!("{}, 198.51.100.1", next()));
+    let forged = || {
+        from(
+            &running,
+            "/api/things/",
+            &format!("{}, 198.51.100.1", next()),
+        )
+    };
     let (served, refused) = flood(100, forged).await;
     assert_limited(served, 10);
     assert!(refused.is_some());
@@ -253,7 +274,9 @@ async fn a_body_that_is_none_is_refused_as_json() {
     let running = start(None).await;
     let url = format!("http://{}/api/echo/", running.http);
     let send = async |kind: &str, body: Vec<u8>| {
-        let post = reqwest::Client::new().post(&url).header("content-type", kind);
+        let post = reqwest::Client::new()
+            .post(&url)
+            .header("content-type", kind);
         // Each from an address of its own: this is about bodies.
         let address = format!("203.0.113.{}", body.len() % 250);
         let post = post.header("x-forwarded-for", address);
@@ -274,7 +297,12 @@ async fn a_body_that_is_none_is_refused_as_json() {
         let headers = answer.headers().clone();
         assert_eq!(headers["x-content-type-options"], "nosniff");
         assert_eq!(headers["x-frame-options"], "DENY");
-        assert!(headers["content-security-policy"].to_str().unwrap().contains("'none'"));
+        assert!(
+            headers["content-security-policy"]
+                .to_str()
+                .unwrap()
+                .contains("'none'")
+        );
         assert!(answer.json::<Value>().await.unwrap()["trace_id"].is_string());
     }
 }

@@ -21,7 +21,13 @@ fn refused(variables: &[(&str, &str)]) -> String {
 #[test]
 fn what_is_missing_is_named_all_at_once() {
     let text = refused(&[("APP_ENV", "production")]);
-    for name in ["SERVICE_SECRET", "FIELD_ENCRYPTION_KEYS", "USER_SERVICE_URL", "USER_SERVICE_GRPC_URL", "PRODUCT_SERVICE_GRPC_URL"] {
+    for name in [
+        "SERVICE_SECRET",
+        "FIELD_ENCRYPTION_KEYS",
+        "USER_SERVICE_URL",
+        "USER_SERVICE_GRPC_URL",
+        "PRODUCT_SERVICE_GRPC_URL",
+    ] {
         assert!(text.contains(name), "{name}: {text}");
     }
 }
@@ -37,9 +43,17 @@ fn what_everybody_knows_is_refused() {
         ("SEED_SAMPLE_DATA", "1"),
         ("SERVICE_SECRET", "changeme"),
     ]);
-    for name in ["LAB_MODE", "LAB_TOKEN", "SEED_SAMPLE_DATA", "SERVICE_SECRET"] {
+    for name in [
+        "LAB_MODE",
+        "LAB_TOKEN",
+        "SEED_SAMPLE_DATA",
+        "SERVICE_SECRET",
+    ] {
         assert!(text.contains(name), "{name}: {text}");
     }
-    let lab = [("APP_ENV", "production"), ("SERVICE_SECRET", "lab-service-secret")];
+    let lab = [
+        ("APP_ENV", "production"),
+        ("SERVICE_SECRET", "lab-service-secret"),
+    ];
     assert!(refused(&lab).contains("placeholder that everybody knows"));
 }

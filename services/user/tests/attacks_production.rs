@@ -37,9 +37,17 @@ fn what_everybody_knows_is_refused() {
         ("SEED_SAMPLE_DATA", "1"),
         ("SERVICE_SECRET", "changeme"),
     ]);
-    for name in ["LAB_MODE", "LAB_TOKEN", "SEED_SAMPLE_DATA", "SERVICE_SECRET"] {
+    for name in [
+        "LAB_MODE",
+        "LAB_TOKEN",
+        "SEED_SAMPLE_DATA",
+        "SERVICE_SECRET",
+    ] {
         assert!(text.contains(name), "{name}: {text}");
     }
-    let lab = [("APP_ENV", "production"), ("SERVICE_SECRET", "lab-service-secret")];
+    let lab = [
+        ("APP_ENV", "production"),
+        ("SERVICE_SECRET", "lab-service-secret"),
+    ];
     assert!(refused(&lab).contains("placeholder that everybody knows"));
 }

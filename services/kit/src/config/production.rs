@@ -72,7 +72,10 @@ fn defaults(env: &mut Env) {
         );
     }
     for name in ["FIELD_ENCRYPTION_KEYS", "FIELD_ENCRYPTION_KEY"] {
-        if env.text(name).is_some_and(|keys| keys.contains(LAB_FIELD_KEY)) {
+        if env
+            .text(name)
+            .is_some_and(|keys| keys.contains(LAB_FIELD_KEY))
+        {
             env.problem(format!(
                 "{name} has the lab's own key, which everybody knows: set it to random bytes \
                  (id:$(openssl rand -base64 32))"
@@ -100,7 +103,12 @@ mod tests {
             ("SEED_SAMPLE_DATA", "1"),
             ("SERVICE_SECRET", "s"),
         ]);
-        for name in ["LAB_MODE", "LAB_TOKEN", "SEED_SAMPLE_DATA", "SERVICE_SECRET"] {
+        for name in [
+            "LAB_MODE",
+            "LAB_TOKEN",
+            "SEED_SAMPLE_DATA",
+            "SERVICE_SECRET",
+        ] {
             assert!(all.iter().any(|p| p.contains(name)), "{name}: {all:?}");
         }
         let keys = format!("k:{LAB_FIELD_KEY}");

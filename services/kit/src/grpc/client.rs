@@ -3,8 +3,8 @@ use std::{error::Error as _, future::Future, io, sync::Arc, time::Duration};
 use ::http::{HeaderValue, Uri};
 use hyper_util::rt::TokioIo;
 use resilience::{Attempt, Call, CallError, Classify as _, FailureKind, Slot};
-use secrecy::{ExposeSecret as _, SecretString};
 use rustls::pki_types::ServerName;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{net::TcpStream, time::Instant};
 use tokio_rustls::client::TlsStream;
 use tonic::{

@@ -252,8 +252,13 @@ fn client(rules: &Rules, request: &Request, trusted: bool) -> Option<IpAddr> {
 fn origin(rules: &Rules, request: &Request) -> String {
     let headers = request.headers();
     // HTTP/2 has its host in the URI.
-    let authority = request.uri().authority().map(::http::uri::Authority::as_str);
-    let host = text(headers, &header::HOST).or(authority).unwrap_or("localhost");
+    let authority = request
+        .uri()
+        .authority()
+        .map(::http::uri::Authority::as_str);
+    let host = text(headers, &header::HOST)
+        .or(authority)
+        .unwrap_or("localhost");
     let safe = host
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']' | b'_'));

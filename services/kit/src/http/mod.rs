@@ -17,10 +17,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::ApiError;
 
-pub(crate) use door::{Door, admit, watches};
 pub use body::{BodyError, body_error};
-pub(crate) use layer::{Rules, late, priority};
+pub(crate) use door::{Door, admit, watches};
 pub use layer::{DEADLINE, FORWARDED_FOR, FORWARDED_PROTO, LAB_TOKEN, PRIORITY, REQUEST_ID};
+pub(crate) use layer::{Rules, late, priority};
 pub use trust::{Net, NetError, TrustedProxies};
 pub use wire::{Bounds, Refusal};
 

@@ -25,9 +25,7 @@ impl Net {
                 u128::from(u32::from(theirs)) << 96,
                 self.prefix,
             ),
-            (IpAddr::V6(ours), IpAddr::V6(theirs)) => {
-                same(ours.into(), theirs.into(), self.prefix)
-            }
+            (IpAddr::V6(ours), IpAddr::V6(theirs)) => same(ours.into(), theirs.into(), self.prefix),
             _ => false,
         }
     }
@@ -99,7 +97,10 @@ impl FromStr for TrustedProxies {
 
 impl fmt::Display for TrustedProxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nets = self.0.iter().map(|net| format!("{}/{}", net.address, net.prefix));
+        let nets = self
+            .0
+            .iter()
+            .map(|net| format!("{}/{}", net.address, net.prefix));
         f.write_str(&nets.collect::<Vec<_>>().join(","))
     }
 }
@@ -130,8 +131,14 @@ mod tests {
     fn a_forged_beginning_of_the_list_is_not_believed() {
         let proxies = TrustedProxies::loopback();
         let client = |peer: &str, told: &[&str]| proxies.client(ip(peer), told).to_string();
-        assert_eq!(client("127.0.0.1", &["6.6.6.6, 198.51.100.1"]), "198.51.100.1");
-        assert_eq!(client("127.0.0.1", &["6.6.6.6", "198.51.100.1, 127.0.0.2"]), "198.51.100.1");
+        assert_eq!(
+            client("127.0.0.1", &["6.6.6.6, 198.51.100.1"]),
+            "198.51.100.1"
+        );
+        assert_eq!(
+            client("127.0.0.1", &["6.6.6.6", "198.51.100.1, 127.0.0.2"]),
+            "198.51.100.1"
+        );
         assert_eq!(client("203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
         assert_eq!(client("127.0.0.1", &["unknown"]), "127.0.0.1");
         assert_eq!(client("127.0.0.1", &[]), "127.0.0.1");

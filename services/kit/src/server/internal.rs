@@ -14,7 +14,11 @@ use crate::{
     telemetry,
 };
 
-pub(super) fn start_metrics(listener: Option<TcpListener>, service: &'static str, running: &Running) {
+pub(super) fn start_metrics(
+    listener: Option<TcpListener>,
+    service: &'static str,
+    running: &Running,
+) {
     let Some(listener) = listener else { return };
     let handle = telemetry::recorder(service);
     let process = metrics_process::Collector::default();

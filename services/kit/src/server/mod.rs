@@ -25,7 +25,6 @@ use crate::{
         events::EventBus,
         faults::{Faults, RestFaults},
     },
-    tls::Tls,
 };
 
 use internal::{address, listen, spawn_internal, start_metrics};
@@ -71,7 +70,6 @@ pub struct Server {
     limiter: Arc<Limiter>,
     logins: Vec<&'static str>,
     shared_counts: Option<Arc<dyn Shared>>,
-    tls: Option<Arc<Tls>>,
     edge: bool,
 }
 
@@ -92,7 +90,6 @@ impl Server {
             limiter: Arc::new(Limiter::new(common.rate_limits)),
             logins: Vec::new(),
             shared_counts: None,
-            tls: None,
             edge: false,
         }
     }
@@ -175,12 +172,6 @@ impl Server {
     /// Where the replicas of this service add up what they count for the rate limits.
     pub fn shared_counts(mut self, shared: Arc<dyn Shared>) -> Self {
         self.shared_counts = Some(shared);
-        self
-    }
-
-    /// REST is served over TLS, where there is some.
-    pub fn tls(mut self, tls: Option<Arc<Tls>>) -> Self {
-        self.tls = tls;
         self
     }
 
@@ -271,7 +262,7 @@ impl Server {
             listener,
             app,
             self.limits,
-            self.tls,
+            self.common.http_tls,
             running.shutdown.clone(),
         ));
     }

@@ -195,9 +195,8 @@ impl Windows {
     /// Of a few, the one that sent least; accounts stay before addresses, which cost nothing.
     fn forget_one(&mut self) {
         let sample = self.present.iter().take(SAMPLE);
-        let least = sample.min_by_key(|(key, used)| {
-            (used.all(), matches!(key.subject, Subject::Account(_)))
-        });
+        let least = sample
+            .min_by_key(|(key, used)| (used.all(), matches!(key.subject, Subject::Account(_))));
         if let Some(key) = least.map(|(key, _)| *key) {
             self.present.remove(&key);
         }

@@ -61,7 +61,9 @@ impl Gate {
     }
 
     fn is_repeated(&self, headers: &HeaderMap) -> bool {
-        let attempt = headers.get(ATTEMPT).and_then(|n| n.to_str().ok()?.parse::<u32>().ok());
+        let attempt = headers
+            .get(ATTEMPT)
+            .and_then(|n| n.to_str().ok()?.parse::<u32>().ok());
         !self.edge && attempt.is_some_and(|n| n > 1)
     }
 }

@@ -60,7 +60,8 @@ impl DatabaseCounts {
     }
 
     async fn add(&self, window: i64, told: &[Counted]) -> Result<Vec<u32>, SharedError> {
-        let mut sql = String::from("INSERT INTO rate_limits (window_number, subject, used) VALUES ");
+        let mut sql =
+            String::from("INSERT INTO rate_limits (window_number, subject, used) VALUES ");
         for n in 0..told.len() {
             let comma = if n == 0 { "" } else { ", " };
             let first = 3 * n + 1;
@@ -73,13 +74,18 @@ impl DatabaseCounts {
         // Safe: numbers of parameters are all that was filled in.
         let mut query = sqlx::query_as::<_, (String, i64)>(AssertSqlSafe(sql));
         for counted in told {
-            query = query.bind(window).bind(name(counted.key)).bind(i64::from(counted.more));
+            query = query
+                .bind(window)
+                .bind(name(counted.key))
+                .bind(i64::from(counted.more));
         }
         let rows = query.fetch_all(&self.0.write).await?;
         let rows: std::collections::HashMap<String, i64> = rows.into_iter().collect();
         let total = |counted: &Counted| rows.get(&name(counted.key)).copied().unwrap_or(0);
         let totals = told.iter().map(total);
-        Ok(totals.map(|n| u32::try_from(n).unwrap_or(u32::MAX)).collect())
+        Ok(totals
+            .map(|n| u32::try_from(n).unwrap_or(u32::MAX))
+            .collect())
     }
 }
 
@@ -127,7 +133,10 @@ mod tests {
         };
         let many: Vec<Counted> = (0..450).map(|id| told(id, 3)).collect();
         assert_eq!(one.exchange(7, &many).await.unwrap(), vec![3; 450]);
-        let totals = two.exchange(7, &[told(1, 4), told(1_000, 0)]).await.unwrap();
+        let totals = two
+            .exchange(7, &[told(1, 4), told(1_000, 0)])
+            .await
+            .unwrap();
         assert_eq!(totals, [7, 0]);
         assert_eq!(two.exchange(9, &[told(1, 4)]).await.unwrap(), [4]);
         let left: (i64,) = sqlx::query_as("SELECT COUNT(*) FROM rate_limits")

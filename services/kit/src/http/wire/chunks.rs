@@ -31,7 +31,9 @@ impl Chunks {
         let mut at = 0;
         while at < bytes.len() && *self != Self::Done {
             if let Self::Data { left } = self {
-                let here = u64::try_from(bytes.len() - at).unwrap_or(u64::MAX).min(*left);
+                let here = u64::try_from(bytes.len() - at)
+                    .unwrap_or(u64::MAX)
+                    .min(*left);
                 *left -= here;
                 at += usize::try_from(here).unwrap_or(usize::MAX);
                 if *left == 0 {

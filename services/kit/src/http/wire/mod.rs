@@ -4,6 +4,8 @@
 //! not have exactly one reading. Also here: the times in which heads must come and answers go.
 
 mod chunks;
+#[cfg(test)]
+mod fuzz;
 mod head;
 
 use std::{
@@ -31,8 +33,7 @@ use head::Framing;
 /// How an HTTP/2 connection begins (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What hyper is given in place of a request that is refused; [`Verdict`] says why.
-const IN_PLACE: &[u8] =
-    b"GET /-/refused HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+const IN_PLACE: &[u8] = b"GET /-/refused HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 /// The path of [`IN_PLACE`].
 const IN_PLACE_PATH: &str = "/-/refused";
 /// Read from the socket at a time.
@@ -157,7 +158,9 @@ impl<S> Sieve<S> {
                 };
             }
             State::Length { left } => {
-                let here = usize::try_from(*left).unwrap_or(usize::MAX).min(self.raw.len());
+                let here = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(self.raw.len());
                 *left -= u64::try_from(here).unwrap_or(u64::MAX);
                 if *left == 0 {
                     self.state = State::Head { scanned: 0 };
@@ -284,9 +287,7 @@ impl<S: AsyncWrite + Unpin> Sieve<S> {
             return polled;
         }
         let time = self.times.write;
-        let timer = self
-            .write
-            .get_or_insert_with(|| Box::pin(sleep(time)));
+        let timer = self.write.get_or_insert_with(|| Box::pin(sleep(time)));
         match timer.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::TimedOut,
