@@ -23,7 +23,7 @@ fn a_gateway_of_the_lab_does_not_start_in_production() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     for name in [
         "LAB_MODE",
-        "LAB_TOKEN",
+        "LAB_CONTROL_PORT",
         "GATEWAY_TLS_KEY",
         "TRUSTED_PROXIES",
         "RATE_LIMIT_ANONYMOUS",

@@ -112,7 +112,7 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
         Command::Runs(command) => runs::run(&place()?, &command),
         Command::Logs(args) => logs::show(&place()?, &args).await,
         Command::Totp { secret } => totp::run(&secret),
-        Command::Certs(args) => certs::run(&args, &place()?.data),
+        Command::Certs(args) => certs::run(&args, &place()?.data).map(|()| Exit::Held),
         Command::Shim(args) => shim::run(&args).map(|()| Exit::Held),
         Command::Chaos(command) => chaos::dispatch(&spawner, global, &command).await,
     }

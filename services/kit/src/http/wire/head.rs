@@ -121,10 +121,13 @@ fn request_line(line: &[u8]) -> Result<RequestLine, Refusal> {
         return wrong("the method");
     }
     let is_origin_form = target.starts_with(b"/") || (target == b"*" && method == b"OPTIONS");
-    // A fragment is the browser's own; the rest is what RFC 3986 has no place for.
+    let path = target.split(|b| *b == b'?').next().unwrap_or_default();
+    // A fragment is the browser's own. Browsers leave some of what RFC 3986 has no place for as it
+    // is in a query (WHATWG URL, "query percent-encode set"), and nothing of it in a path.
     let is_plain = target
         .iter()
-        .all(|b| b.is_ascii_graphic() && !b"#\"<>\\^`{|}".contains(b));
+        .all(|b| b.is_ascii_graphic() && !b"#\"<>".contains(b))
+        && !path.iter().any(|b| b"\\^`{|}".contains(b));
     if !is_origin_form || !is_plain {
         return wrong("the target");
     }
@@ -245,6 +248,17 @@ mod tests {
             scanned("OPTIONS * HTTP/1.0\r\n\r\n").map(|s| s.is_some()),
             Ok(true)
         );
+    }
+
+    #[test]
+    fn a_query_may_hold_what_browsers_leave_in_it() {
+        let asking = |target: &str| scanned(&format!("GET {target} HTTP/1.0\r\n\r\n"));
+        assert!(asking("/x?q=a|b^{c}`\\").is_ok());
+        for target in [
+            "/x|", "/{x}", "/x\\", "/x?#", "/x?\"", "/x?<", "/x#y", "/\u{e9}",
+        ] {
+            assert!(asking(target).is_err(), "{target}");
+        }
     }
 
     #[test]
