@@ -125,9 +125,9 @@ fn event() -> impl Strategy<Value = Vec<u8>> {
         "from",
         "to",
     ];
-    let field = (prop::sample::select(&names[..]), number);
+    let field = (prop::sample::select(names.to_vec()), number);
     let fields = prop::collection::vec(field, 0..10);
-    let made = (prop::sample::select(&kinds[..]), fields).prop_map(|(kind, fields)| {
+    let made = (prop::sample::select(kinds.to_vec()), fields).prop_map(|(kind, fields)| {
         let fields = fields
             .into_iter()
             .map(|(name, value)| format!(",\"{name}\":{value}"));

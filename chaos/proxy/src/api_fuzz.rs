@@ -65,7 +65,7 @@ fn field() -> impl Strategy<Value = String> {
         "Toxicity",
         "",
     ];
-    (prop::sample::select(&names[..]), value()).prop_map(|(name, value)| {
+    (prop::sample::select(names.to_vec()), value()).prop_map(|(name, value)| {
         let name = serde_json::Value::from(name);
         format!("{name}:{value}")
     })
@@ -109,7 +109,7 @@ fn request() -> impl Strategy<Value = (&'static str, String, Vec<u8>)> {
         5 => paths.prop_map(str::to_owned),
         1 => "/[a-z%0-9/]{0,20}".prop_filter("a path", |p| p.parse::<http::Uri>().is_ok()),
     ];
-    (prop::sample::select(&methods[..]), path, body())
+    (prop::sample::select(methods.to_vec()), path, body())
 }
 
 proptest! {
