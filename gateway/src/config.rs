@@ -33,7 +33,7 @@ impl Config {
             policy: policy(env),
             cors_origins: cors(env),
             // The gateway calls no gRPC service, so it needs no secret of theirs.
-            common: Common::without_secret(env, "gateway", 8080),
+            common: Common::of_gateway(env, "gateway", 8080),
         }
     }
 }

@@ -32,7 +32,7 @@ impl Failure {
         match answer {
             Ok(answer) => {
                 let answer = answer.map(Body::new);
-                if kind(answer.status()).is_some() {
+                if kind(answer.status()).is_some() && !is_rate_limit(&answer) {
                     Err(Self::Answer(Box::new(answer)))
                 } else {
                     Ok(answer)
@@ -58,6 +58,12 @@ impl Failure {
             other => ApiError::into_response(kit::error::from_call(other)),
         }
     }
+}
+
+/// A 429 by a rate limit is the caller's own doing and speaks against no service; one under
+/// overload does.
+fn is_rate_limit(answer: &Response) -> bool {
+    answer.headers().contains_key("ratelimit-limit")
 }
 
 fn kind(status: StatusCode) -> Option<FailureKind> {

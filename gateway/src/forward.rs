@@ -1,14 +1,14 @@
 //! Passes a request on to a service, under the policy of its slot.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, to_bytes},
-    extract::{ConnectInfo, Request, State},
+    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, request::Parts};
 use http_body_util::Full;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -27,8 +27,31 @@ use crate::{
 const POOL_IDLE: Duration = Duration::from_secs(15);
 const CONNECT: Duration = Duration::from_secs(1);
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Who a request is from, where it was sent to and how, in words that some server or other takes:
+/// from outside they are claims. Ours are put in their place where a service needs one.
+const CLAIMS: [&str; 19] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-user-id",
+    "x-attempt",
+    "x-request-deadline",
+];
+/// What begins so is between services, or the lab's.
+const INTERNAL: [&str; 2] = ["grpc-", "x-lab-"];
 
 /// What we are called in requests.
 const CALLER: &str = "gateway";
@@ -136,7 +159,7 @@ async fn pass(services: &Services, request: Request) -> Result<Response, ApiErro
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, rules::BODY_LIMIT)
         .await
-        .map_err(body_error)?;
+        .map_err(|error| rules::body_error(&error))?;
     let bases = target.replicas.targets();
     let uris: Vec<Uri> = bases
         .map(|base| uri(base, &parts.uri))
@@ -147,7 +170,8 @@ async fn pass(services: &Services, request: Request) -> Result<Response, ApiErro
     let call = Call {
         method: route.prefix,
         request_id: &ctx.request_id,
-        idempotent: idempotent(&parts),
+        // By method alone (RFC 9110, section 9.2.2): who sends a key with a POST retries it himself.
+        idempotent: parts.method.is_idempotent(),
         deadline: ctx.deadline,
     };
     let client = &services.0.client;
@@ -168,9 +192,8 @@ async fn pass(services: &Services, request: Request) -> Result<Response, ApiErro
             answer
         }
     });
-    Ok(answer
-        .await
-        .map_or_else(Failure::into_response, strip_hop_by_hop))
+    let answer = answer.await.unwrap_or_else(Failure::into_response);
+    Ok(strip_hop_by_hop(answer))
 }
 
 fn attempt_request(
@@ -210,26 +233,40 @@ fn uri(base: &str, asked: &Uri) -> Result<Uri, ApiError> {
 fn headers(parts: &Parts, ctx: &Ctx) -> HeaderMap {
     let mut headers = parts.headers.clone();
     remove_hop_by_hop(&mut headers);
-    if !ctx.trusted {
-        headers.remove(rules::LAB_TOKEN);
-        headers.remove(FORWARDED_FOR);
-    }
-    for ours in [rules::DEADLINE, rules::ATTEMPT, rules::USER_ID] {
-        headers.remove(ours);
-    }
-    headers.insert(rules::CALLER, HeaderValue::from_static(CALLER));
+    remove_claims(&mut headers);
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::EXPECT);
-    let peer = parts
-        .extensions
-        .get::<ConnectInfo<SocketAddr>>()
-        .map(|info| info.0.ip());
-    if let (None, Some(peer)) = (headers.get(FORWARDED_FOR), peer) {
-        put(&mut headers, FORWARDED_FOR, &peer.to_string());
+    headers.insert(rules::CALLER, HeaderValue::from_static(CALLER));
+    let shown = parts.headers.get(rules::LAB_TOKEN);
+    let shown = shown.filter(|_| ctx.trusted);
+    if let Some(token) = shown {
+        headers.insert(rules::LAB_TOKEN, token.clone());
     }
-    put(&mut headers, FORWARDED_PROTO, "http");
+    // The lab's own requests come for no customer.
+    let of_the_lab = ctx.trusted && !parts.headers.contains_key(rules::FORWARDED_FOR);
+    if let Some(client) = ctx.client.filter(|_| !of_the_lab) {
+        put(&mut headers, rules::FORWARDED_FOR, &client.to_string());
+    }
+    let scheme = ctx.origin.split_once("://").map_or("http", |(s, _)| s);
+    put(&mut headers, rules::FORWARDED_PROTO, scheme);
+    // HTTP/2 has the host in its target.
+    let host = ctx.origin.split_once("://").map_or("", |(_, host)| host);
+    if !headers.contains_key(header::HOST) {
+        put(&mut headers, header::HOST, host);
+    }
     put(&mut headers, rules::REQUEST_ID, &ctx.request_id);
     headers
+}
+
+fn remove_claims(headers: &mut HeaderMap) {
+    for claim in CLAIMS {
+        headers.remove(claim);
+    }
+    let internal = |name: &&HeaderName| INTERNAL.iter().any(|i| name.as_str().starts_with(i));
+    let internal: Vec<HeaderName> = headers.keys().filter(internal).cloned().collect();
+    for name in internal {
+        headers.remove(name);
+    }
 }
 
 /// Under overload an order that somebody wants to pay for goes before everything else. The lab's
@@ -261,28 +298,16 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// What concerns our own connection to the service, and what we say to browsers ourselves.
 fn strip_hop_by_hop(mut response: Response) -> Response {
-    remove_hop_by_hop(response.headers_mut());
-    response
-}
-
-/// By method (RFC 9110, section 9.2.2), or by a key that makes it so.
-fn idempotent(parts: &Parts) -> bool {
-    parts.method.is_idempotent() || parts.headers.contains_key("idempotency-key")
-}
-
-fn body_error(error: axum::Error) -> ApiError {
-    use std::error::Error as _;
-    let too_large = error
-        .source()
-        .is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
-    if too_large {
-        ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "payload_too_large",
-            "The body is larger than 1 MiB.",
-        )
-    } else {
-        ApiError::bad_request("parse_error", "The body could not be read.")
+    let headers = response.headers_mut();
+    remove_hop_by_hop(headers);
+    for ours in [
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+        header::SERVER,
+    ] {
+        headers.remove(ours);
     }
+    response
 }

@@ -1,6 +1,11 @@
 //! What every answer says to browsers.
 
-use axum::Router;
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{self, Next},
+    response::Response,
+};
 use http::{HeaderName, HeaderValue, Method, header};
 use tower_http::{
     compression::{
@@ -10,6 +15,10 @@ use tower_http::{
     cors::{AllowOrigin, CorsLayer},
     set_header::SetResponseHeaderLayer,
 };
+
+use kit::Ctx;
+
+use crate::origin::{Allowed, refuse_foreign};
 
 /// Swagger UI and the pages bring their own files; nothing comes from elsewhere.
 /// Swagger UI styles its widgets inline and draws icons from data URIs.
@@ -23,8 +32,13 @@ const SECURITY: [(HeaderName, &str); 4] = [
     (header::REFERRER_POLICY, "strict-origin-when-cross-origin"),
 ];
 
-/// Puts security headers, CORS and gzip round the routes.
+/// Browsers come back over TLS for a year (RFC 6797); sent over TLS alone.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+
+/// Puts security headers, CORS, gzip and the refusal of other sites' requests round the routes.
 pub fn with_headers(router: Router, cors_origins: &[String]) -> Router {
+    let allowed = Allowed(cors_origins.into());
+    let router = router.layer(middleware::from_fn_with_state(allowed, refuse_foreign));
     let router = SECURITY.into_iter().fold(router, |router, (name, value)| {
         router.layer(SetResponseHeaderLayer::if_not_present(
             name,
@@ -34,8 +48,21 @@ pub fn with_headers(router: Router, cors_origins: &[String]) -> Router {
     // A stream of server-sent events must not wait for a block to fill.
     let worth_it = DefaultPredicate::new().and(NotForContentType::const_new("text/event-stream"));
     router
+        .layer(middleware::from_fn(hsts))
         .layer(cors(cors_origins))
         .layer(CompressionLayer::new().compress_when(worth_it))
+}
+
+async fn hsts(request: Request, next: Next) -> Response {
+    let over_tls = request.extensions().get::<Ctx>();
+    let over_tls = over_tls.is_some_and(|ctx| ctx.origin.starts_with("https://"));
+    let mut answer = next.run(request).await;
+    if over_tls {
+        answer
+            .headers_mut()
+            .insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+    }
+    answer
 }
 
 fn cors(origins: &[String]) -> CorsLayer {
@@ -64,6 +91,9 @@ fn cors(origins: &[String]) -> CorsLayer {
             header::AGE,
             HeaderName::from_static("x-request-id"),
             HeaderName::from_static("x-degraded"),
+            HeaderName::from_static("ratelimit-limit"),
+            HeaderName::from_static("ratelimit-remaining"),
+            HeaderName::from_static("ratelimit-reset"),
         ])
         .max_age(std::time::Duration::from_secs(600))
 }

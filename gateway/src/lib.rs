@@ -9,6 +9,7 @@ mod failure;
 mod forward;
 mod headers;
 mod health;
+mod origin;
 pub mod routes;
 
 use std::time::Duration;
@@ -19,14 +20,24 @@ use axum::{
     routing::{any, get},
 };
 use http::header;
-use kit::{Common, Env, Running, Server, Slots, cli::Service, http::serve::Limits};
+use kit::{
+    Common, Env, Running, Server, Slots,
+    cli::Service,
+    http::{Bounds, serve::Limits},
+};
 
 pub use config::Config;
 use forward::Services;
 use routes::ROUTES;
 
-/// A client's headers must be there within this time; idle connections end then.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A browser's connection without a request ends after this time.
+const IDLE: Duration = Duration::from_secs(60);
+/// What a client's headers may take; a service may take more, since we add some.
+const HEAD: Bounds = Bounds {
+    line: 8 * 1024,
+    headers: 20 * 1024,
+    lines: 100,
+};
 
 /// The gateway's binary.
 #[derive(Debug)]
@@ -69,7 +80,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     }));
     let routes = headers::with_headers(router(services), &config.cors_origins);
     let limits = Limits {
-        header_timeout: HEADER_TIMEOUT,
+        idle: IDLE,
+        head: HEAD,
         ..Limits::default()
     };
     Ok(Server::new(&config.common)

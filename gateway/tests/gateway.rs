@@ -48,6 +48,7 @@ async fn gateway(user: &str, product: &str, order: &str) -> Running {
     let config = Config {
         common: Common {
             grpc_port: None,
+            trusted_proxies: kit::http::TrustedProxies::default(),
             ..Common::for_test("gateway")
         },
         upstreams: [

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::certs::CertsArgs;
 use crate::fault::FaultCommand;
 use crate::load::LoadArgs;
 use crate::replicas;
@@ -68,6 +69,8 @@ pub enum Command {
         /// The `secret_key` of the 2FA set-up (base32)
         secret: String,
     },
+    /// Make a development CA and a certificate for each part, for TLS and mutual TLS
+    Certs(CertsArgs),
     /// List, check and run scenarios
     #[command(subcommand)]
     Chaos(ChaosCommand),

@@ -1,5 +1,6 @@
 //! The `lab` command: starts and stops the shop, breaks it on purpose, and measures.
 
+mod certs;
 mod chaos;
 mod clean;
 mod cli;
@@ -111,6 +112,7 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
         Command::Runs(command) => runs::run(&place()?, &command),
         Command::Logs(args) => logs::show(&place()?, &args).await,
         Command::Totp { secret } => totp::run(&secret),
+        Command::Certs(args) => certs::run(&args, &place()?.data).map(|()| Exit::Held),
         Command::Shim(args) => shim::run(&args).map(|()| Exit::Held),
         Command::Chaos(command) => chaos::dispatch(&spawner, global, &command).await,
     }

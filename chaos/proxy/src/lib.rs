@@ -20,6 +20,8 @@
 mod acted;
 mod address;
 mod api;
+#[cfg(test)]
+mod api_fuzz;
 mod chain;
 mod connection;
 mod decode;

@@ -1,6 +1,8 @@
 //! A gateway, and services that die when they are told to.
 
-use std::time::Duration;
+#![allow(dead_code, reason = "not every test file uses all of it")]
+
+use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
 use gateway::{Config, routes::Upstream};
@@ -18,19 +20,30 @@ pub struct Gateway {
 
 impl Gateway {
     pub async fn start(services: &str) -> Self {
-        let config = Config {
+        Self::start_with(services, |_| {}).await
+    }
+
+    /// The same, otherwise configured.
+    pub async fn start_with(services: &str, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config {
             common: Common {
                 grpc_port: None,
+                trusted_proxies: kit::http::TrustedProxies::default(),
                 ..Common::for_test("gateway")
             },
             upstreams: Upstream::ALL.map(|upstream| (upstream, addresses(services))),
             policy: resilience::preset::none(),
             cors_origins: Vec::new(),
         };
+        change(&mut config);
         Self {
             running: gateway::start(config).await.unwrap(),
             client: Client::new(),
         }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.running.http
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -116,9 +116,12 @@ async fn health(common: &Common) -> ExitCode {
     } else {
         common.bind.to_string()
     };
-    let url = format!("http://{host}:{}/health/", common.http_port);
+    let scheme = common.http_tls.as_ref().map_or("http", |_| "https");
+    let url = format!("{scheme}://{host}:{}/health/", common.http_port);
     let client = reqwest::Client::builder()
         .timeout(Duration::from_secs(3))
+        // It asks itself, by an address that its certificate need not name.
+        .tls_danger_accept_invalid_certs(common.http_tls.is_some())
         .build()
         .unwrap_or_default();
     match client.get(&url).send().await {

@@ -9,19 +9,27 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr},
     str::FromStr,
-    time::Duration,
+    sync::Arc,
 };
 
-use resilience::{
-    policy::{Policy, PolicySpec},
-    server::{ServerPolicy, ServerSpec},
-};
+use resilience::{policy::Policy, server::ServerPolicy};
 use secrecy::SecretString;
-use serde_json::json;
+
+mod policies;
+mod production;
+
+use crate::{
+    http::{TrustedProxies, limits::Quotas},
+    tls::Tls,
+};
+
+use policies::{read_policy, read_server_policy};
 
 /// Variables that start so are ours: one that nobody reads is a typing error.
-const PREFIXES: [&str; 13] = [
+const PREFIXES: [&str; 15] = [
     "LAB_",
+    "RATE_LIMIT_",
+    "GATEWAY_TLS_",
     "RETRY_",
     "CIRCUIT_BREAKER_",
     "RESILIENCE_",
@@ -37,7 +45,15 @@ const PREFIXES: [&str; 13] = [
 ];
 
 /// Known to the project but not read by every part: never a problem.
-const KNOWN: [&str; 26] = [
+const KNOWN: [&str; 34] = [
+    "APP_ENV",
+    "TRUSTED_PROXIES",
+    "RATE_LIMIT_ANONYMOUS",
+    "RATE_LIMIT_USER",
+    "RATE_LIMIT_STAFF",
+    "RATE_LIMIT_LOGIN",
+    "GATEWAY_TLS_CERT",
+    "GATEWAY_TLS_KEY",
     "LAB_MODE",
     "LAB_CONTROL_PORT",
     "LAB_TOKEN",
@@ -171,6 +187,13 @@ impl Env {
             .is_some_and(|v| v == "1" || v == "true")
     }
 
+    /// Whether `APP_ENV` is `production`.
+    pub fn production(&self) -> bool {
+        self.values
+            .get("APP_ENV")
+            .is_some_and(|v| v == "production")
+    }
+
     /// Notes a problem.
     pub fn problem(&mut self, message: impl Into<String>) {
         self.problems.push(message.into());
@@ -235,6 +258,14 @@ pub struct Common {
     pub database_url: Option<String>,
     /// What gRPC callers must present.
     pub service_secret: SecretString,
+    /// Certificates for the calls between services, where they are configured.
+    pub grpc_tls: Option<Arc<Tls>>,
+    /// The certificate that REST is served with, where there is one.
+    pub http_tls: Option<Arc<Tls>>,
+    /// Whose word about a client's address is taken.
+    pub trusted_proxies: TrustedProxies,
+    /// How many requests who may send.
+    pub rate_limits: Quotas,
     /// Present in lab mode alone.
     pub lab: Option<LabConfig>,
     /// What client slots start with.
@@ -261,6 +292,9 @@ impl Common {
         let service_secret = read_secret(env);
         Self {
             service_secret,
+            grpc_tls: Tls::read(env, "GRPC_TLS", true),
+            trusted_proxies: env.parse_or("TRUSTED_PROXIES", TrustedProxies::loopback()),
+            rate_limits: Quotas::read(env, Quotas::SERVICE),
             ..Self::shared(env, name, default_http, default_grpc, default_database)
         }
     }
@@ -272,6 +306,7 @@ impl Common {
         default_grpc: Option<u16>,
         default_database: Option<&str>,
     ) -> Self {
+        production::check(env);
         Self {
             name,
             bind: env.parse_or("BIND", IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -281,6 +316,10 @@ impl Common {
             database_url: default_database
                 .map(|url| env.text("DATABASE_URL").unwrap_or_else(|| url.to_owned())),
             service_secret: SecretString::default(),
+            grpc_tls: None,
+            http_tls: None,
+            trusted_proxies: TrustedProxies::default(),
+            rate_limits: Quotas::UNLIMITED,
             lab: read_lab(env),
             policy: read_policy(env),
             server_policy: read_server_policy(env),
@@ -290,10 +329,13 @@ impl Common {
         }
     }
 
-    /// [`Common::read`] for a part that takes and makes no gRPC calls.
-    pub fn without_secret(env: &mut Env, name: &'static str, default_http: u16) -> Self {
+    /// [`Common::read`] for the gateway: no gRPC calls, TLS towards browsers, no proxy in front of
+    /// it unless one is named, and coarse limits.
+    pub fn of_gateway(env: &mut Env, name: &'static str, default_http: u16) -> Self {
         Self {
-            service_secret: SecretString::default(),
+            http_tls: Tls::read(env, "GATEWAY_TLS", false),
+            trusted_proxies: env.parse_or("TRUSTED_PROXIES", TrustedProxies::default()),
+            rate_limits: Quotas::read(env, Quotas::GATEWAY),
             ..Self::shared(env, name, default_http, None, None)
         }
     }
@@ -309,6 +351,10 @@ impl Common {
             metrics_port: None,
             database_url: None,
             service_secret: SecretString::from("test-secret"),
+            grpc_tls: None,
+            http_tls: None,
+            trusted_proxies: TrustedProxies::loopback(),
+            rate_limits: Quotas::UNLIMITED,
             lab: Some(LabConfig {
                 port: 0,
                 token: SecretString::from("test-token"),
@@ -324,7 +370,7 @@ impl Common {
 }
 
 fn read_secret(env: &mut Env) -> SecretString {
-    SecretString::from(env.required_unless_lab("SERVICE_SECRET", "lab-service-secret"))
+    SecretString::from(env.required_unless_lab("SERVICE_SECRET", production::LAB_SECRET))
 }
 
 fn read_flag(env: &mut Env, name: &str) -> bool {
@@ -356,72 +402,6 @@ fn read_lab(env: &mut Env) -> Option<LabConfig> {
             None
         }
     }
-}
-
-/// The preset first, then the variables.
-fn read_policy(env: &mut Env) -> Policy {
-    let preset = env
-        .text("RESILIENCE_PRESET")
-        .unwrap_or_else(|| "shop".into());
-    let mut changes = serde_json::Map::new();
-    let mut retry = serde_json::Map::new();
-    if let Some(n) = env.parse::<u32>("RETRY_MAX_ATTEMPTS") {
-        retry.insert("max_attempts".into(), json!(n));
-    }
-    if let Some(ms) = env.parse::<u64>("RETRY_WAIT_MULTIPLIER_MS") {
-        retry.insert(
-            "base".into(),
-            json!(duration_text(Duration::from_millis(ms))),
-        );
-    }
-    if let Some(ms) = env.parse::<u64>("RETRY_WAIT_MAX_MS") {
-        retry.insert(
-            "cap".into(),
-            json!(duration_text(Duration::from_millis(ms))),
-        );
-    }
-    let mut breaker = serde_json::Map::new();
-    if let Some(n) = env.parse::<u32>("CIRCUIT_BREAKER_FAIL_MAX") {
-        breaker.insert("failures".into(), json!(n));
-    }
-    if let Some(s) = env.parse::<u64>("CIRCUIT_BREAKER_TIMEOUT") {
-        breaker.insert("reset".into(), json!(duration_text(Duration::from_secs(s))));
-    }
-    changes.insert("preset".into(), json!(preset));
-    for (name, part) in [("retry", retry), ("breaker", breaker)] {
-        if !part.is_empty() {
-            changes.insert(name.into(), part.into());
-        }
-    }
-    resolve_policy(env, changes.into())
-}
-
-fn read_server_policy(env: &mut Env) -> ServerPolicy {
-    let preset = env
-        .text("RESILIENCE_SERVER_PRESET")
-        .unwrap_or_else(|| "unlimited".into());
-    ServerSpec::preset(preset)
-        .resolve()
-        .unwrap_or_else(|error| {
-            env.problem(format!("RESILIENCE_SERVER_PRESET: {error}"));
-            resilience::server::preset::unlimited()
-        })
-}
-
-fn resolve_policy(env: &mut Env, spec: serde_json::Value) -> Policy {
-    let resolved = serde_json::from_value::<PolicySpec>(spec)
-        .map_err(|error| error.to_string())
-        .and_then(|spec| spec.resolve().map_err(|error| error.to_string()));
-    resolved.unwrap_or_else(|error| {
-        env.problem(format!(
-            "RESILIENCE_PRESET, RETRY_… or CIRCUIT_BREAKER_…: {error}"
-        ));
-        resilience::preset::get("shop").unwrap_or_else(|| unreachable!("a preset of ours"))
-    })
-}
-
-fn duration_text(d: Duration) -> String {
-    format!("{}ms", d.as_millis())
 }
 
 #[cfg(test)]

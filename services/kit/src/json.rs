@@ -69,7 +69,7 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> ApiResult<Bytes> {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 too_large()
             } else {
-                ApiError::bad_request("parse_error", "The body could not be read.")
+                crate::http::body_error(&rejection)
             }
         })
 }

@@ -31,6 +31,7 @@ mod server;
 mod slots;
 pub mod telemetry;
 pub mod time;
+pub mod tls;
 
 pub use config::{Common, Env, LabConfig};
 pub use ctx::Ctx;

@@ -96,7 +96,9 @@ impl Service for App {
             _serving: serving.clone().drop_guard(),
         };
         let (tidied, keep_keys) = (parts.saga, config.keep_keys);
+        let counts = kit::http::limits::DatabaseCounts::new(db.clone()).await?;
         let mut server = Server::new(&config.common)
+            .shared_counts(Arc::new(counts))
             .rest(rest::router(Arc::new(shared)))
             .auth(verifier)
             .health(health)
@@ -282,13 +284,9 @@ fn link_to(
     url: &str,
     rpc_service: &'static str,
 ) -> anyhow::Result<Link> {
-    Ok(Link::new(
-        url,
-        slot,
-        &config.common.service_secret,
-        App::NAME,
-        rpc_service,
-    )?)
+    let secret = &config.common.service_secret;
+    let link = Link::new(url, slot, secret, App::NAME, rpc_service)?;
+    Ok(link.with_tls(config.common.grpc_tls.as_ref())?)
 }
 
 /// A slot that nobody watches: its waiting opens no breaker and counts as no attempt.

@@ -79,6 +79,7 @@ impl kit::cli::Service for App {
             catalogue,
         });
 
+        let counts = kit::http::limits::DatabaseCounts::new(db.clone()).await?;
         let (rest, document) = rest::router(Arc::clone(&shared));
         let grpc = ProductServiceServer::with_interceptor(
             grpc::Grpc::new(Arc::clone(&shared), lab.points),
@@ -98,6 +99,7 @@ impl kit::cli::Service for App {
             });
         let (fixtures, reset, sweep) = (Arc::clone(&shared), Arc::clone(&shared), shared);
         let running = Server::new(&common)
+            .shared_counts(Arc::new(counts))
             .rest(rest.merge(kit::docs::router(NAME, document)))
             .auth(verifier)
             .grpc(tonic::service::Routes::new(grpc), &[grpc::NAME])

@@ -41,6 +41,8 @@ pub use config::Config;
 
 /// The service's label.
 const NAME: &str = "user";
+/// Routes whose POST tries a password or a code.
+const LOGINS: [&str; 2] = ["/api/token/", "/api/users/2fa/verify-login/"];
 /// Between two sweeps of expired sessions.
 const SWEEP_EVERY: Duration = Duration::from_secs(10 * 60);
 /// Between two looks at the folder of signing keys.
@@ -169,7 +171,10 @@ pub async fn start_at(config: Config, clock: Clock) -> anyhow::Result<Running> {
     );
     let (fixtures, keeper) = (Arc::clone(&core), Arc::clone(&core));
     let events = Arc::clone(&core.store);
+    let counts = kit::http::limits::DatabaseCounts::new(db.clone()).await?;
     let running = Server::new(&config.common)
+        .logins(&LOGINS)
+        .shared_counts(Arc::new(counts))
         .rest(rest.merge(kit::docs::router(NAME, document)))
         .internal(rest::internal(Arc::clone(&core)))
         .auth(Arc::clone(&core.verifier))

@@ -1,20 +1,25 @@
-use std::{error::Error as _, future::Future, time::Duration};
+use std::{error::Error as _, future::Future, io, sync::Arc, time::Duration};
 
-use ::http::HeaderValue;
+use ::http::{HeaderValue, Uri};
+use hyper_util::rt::TokioIo;
 use resilience::{Attempt, Call, CallError, Classify as _, FailureKind, Slot};
+use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::Instant;
+use tokio::{net::TcpStream, time::Instant};
+use tokio_rustls::client::TlsStream;
 use tonic::{
     Code, Request, Response, Status,
     metadata::{Ascii, MetadataMap, MetadataValue},
     transport::{Channel, Endpoint},
 };
+use tower::service_fn;
 
 use crate::{
     Ctx,
     http::{ATTEMPT, CALLER, USER_ID},
     replicas::{self, Picked, Replicas},
     telemetry::{self, names},
+    tls::Tls,
 };
 
 /// A connection attempt that takes longer has failed.
@@ -23,6 +28,7 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// One link to another service: a channel to each of its replicas, and the slot its policy sits in.
 #[derive(Clone)]
 pub struct Link {
+    urls: String,
     channels: Replicas<Channel>,
     slot: Slot,
     secret: MetadataValue<Ascii>,
@@ -38,6 +44,9 @@ pub enum LinkError {
         "{0:?} is no address of a gRPC server: http://host:port, of several with commas between"
     )]
     Address(String),
+    /// TLS without certificates.
+    #[error("{0:?} wants TLS: set GRPC_TLS_CERT, GRPC_TLS_KEY and GRPC_TLS_CA")]
+    Tls(String),
     /// The secret.
     #[error("SERVICE_SECRET has characters that no header can carry")]
     Secret,
@@ -56,22 +65,27 @@ impl Link {
         service: &'static str,
         rpc_service: &'static str,
     ) -> Result<Self, LinkError> {
-        let channels: Vec<Channel> = replicas::addresses(urls)
-            .into_iter()
-            .map(channel)
-            .collect::<Result<_, _>>()?;
-        let channels =
-            Replicas::new(channels).ok_or_else(|| LinkError::Address(urls.to_owned()))?;
+        let channels = channels(urls, None)?;
         let secret = format!("Bearer {}", secret.expose_secret())
             .parse()
             .map_err(|_| LinkError::Secret)?;
         Ok(Self {
+            urls: urls.to_owned(),
             channels,
             slot,
             secret,
             service,
             rpc_service,
         })
+    }
+
+    /// The same over mutual TLS, where there is some.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub fn with_tls(self, tls: Option<&Arc<Tls>>) -> Result<Self, LinkError> {
+        let channels = channels(&self.urls, tls)?;
+        Ok(Self { channels, ..self })
     }
 
     /// Its slot.
@@ -182,14 +196,45 @@ impl Link {
     }
 }
 
-fn channel(url: String) -> Result<Channel, LinkError> {
-    let endpoint = Endpoint::from_shared(url.clone()).map_err(|_| LinkError::Address(url))?;
-    Ok(endpoint
+fn channels(urls: &str, tls: Option<&Arc<Tls>>) -> Result<Replicas<Channel>, LinkError> {
+    let channels = replicas::addresses(urls).into_iter();
+    let channels: Vec<Channel> = channels
+        .map(|url| channel(url, tls.cloned()))
+        .collect::<Result<_, _>>()?;
+    Replicas::new(channels).ok_or_else(|| LinkError::Address(urls.to_owned()))
+}
+
+fn channel(url: String, tls: Option<Arc<Tls>>) -> Result<Channel, LinkError> {
+    // tonic refuses https:// without its own TLS; ours is below it, and reads certificates again.
+    let plain = url.replacen("https://", "http://", 1);
+    if plain != url && tls.is_none() {
+        return Err(LinkError::Tls(url));
+    }
+    let endpoint = Endpoint::from_shared(plain).map_err(|_| LinkError::Address(url))?;
+    let endpoint = endpoint
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(5))
-        .connect_lazy())
+        .keep_alive_timeout(Duration::from_secs(5));
+    Ok(match tls {
+        None => endpoint.connect_lazy(),
+        Some(tls) => endpoint.connect_with_connector_lazy(service_fn(move |uri: Uri| {
+            let tls = Arc::clone(&tls);
+            async move { secured(&uri, &tls).await.map(TokioIo::new) }
+        })),
+    })
+}
+
+/// A connection on which both sides have shown who they are.
+async fn secured(uri: &Uri, tls: &Tls) -> io::Result<TlsStream<TcpStream>> {
+    let host = uri.host().unwrap_or_default();
+    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(443))).await?;
+    stream.set_nodelay(true)?;
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
+    let name = name.map_err(io::Error::other)?;
+    let connector = tls.connector();
+    let connector = connector.ok_or_else(|| io::Error::other("there is no CA to check with"))?;
+    connector.connect(name, stream).await
 }
 
 /// Whether the connection failed, as opposed to a server that answered: only that has a cause.

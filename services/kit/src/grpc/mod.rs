@@ -6,5 +6,5 @@ mod door;
 mod server;
 
 pub use client::{Link, LinkError};
-pub(crate) use server::serve;
+pub(crate) use server::Serving;
 pub use server::{Guard, ctx, secret};

@@ -10,12 +10,22 @@ use ::http::{HeaderMap, HeaderName};
 use resilience::{deadline::Deadline, server::ServerSlot};
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
-use tokio::{net::TcpListener, time::Instant};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, mpsc},
+    time::{Instant, timeout},
+};
+use tokio_rustls::server::TlsStream;
+use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Status,
     service::{Interceptor, Routes},
-    transport::{Server, server::TcpIncoming},
+    transport::{
+        Server,
+        server::{Connected, TcpIncoming},
+    },
 };
 use tower::{Layer, Service};
 use tracing::Instrument as _;
@@ -26,7 +36,21 @@ use crate::{
     http::{self, LONGEST_DEADLINE},
     lab::faults::{Faults, GrpcFaults},
     telemetry::{self, names},
+    tls::Tls,
 };
+
+/// A connection lives so long (± 10 %, drawn once a process), so that callers meet new replicas.
+const MAX_AGE: Duration = Duration::from_secs(5 * 60);
+/// Calls that are under way then may go on for so long.
+const AGE_GRACE: Duration = Duration::from_secs(60);
+/// Calls at once on one connection.
+const STREAMS: u32 = 200;
+/// Bytes of a call's metadata.
+const HEADER_LIST: u32 = 16 * 1024;
+/// A TLS handshake that takes longer has failed.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Handshakes at once.
+const HANDSHAKES: usize = 256;
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -70,39 +94,112 @@ pub fn ctx<T>(request: &Request<T>) -> Ctx {
         .unwrap_or_else(|| Ctx::internal("-"))
 }
 
-/// Serves until `shutdown`, then drains.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    service: &'static str,
-    routes: Routes,
-    door: Option<ServerSlot>,
-    faults: Option<Faults>,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let mut server = Server::builder()
+/// A gRPC server before it serves.
+pub(crate) struct Serving {
+    pub(crate) service: &'static str,
+    pub(crate) routes: Routes,
+    pub(crate) door: Option<ServerSlot>,
+    pub(crate) faults: Option<Faults>,
+    pub(crate) tls: Option<Arc<Tls>>,
+}
+
+impl Serving {
+    /// Serves until `shutdown`, then drains.
+    pub(crate) async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> io::Result<()> {
+        match self.tls.clone() {
+            Some(tls) => {
+                let incoming = secured(listener, tls, shutdown.clone());
+                self.serve_on(incoming, shutdown).await
+            }
+            None => {
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                self.serve_on(incoming, shutdown).await
+            }
+        }
+    }
+
+    async fn serve_on<I, C>(self, incoming: I, shutdown: CancellationToken) -> io::Result<()>
+    where
+        I: Stream<Item = io::Result<C>>,
+        C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    {
+        let faults = self.faults;
+        let mut server = builder()
+            .layer(ContextLayer {
+                service: self.service,
+            })
+            .layer(DoorLayer {
+                door: self.door,
+                faults: faults.clone(),
+            });
+        let shutdown = shutdown.cancelled_owned();
+        let served = match faults {
+            Some(faults) => {
+                let router = server.layer(GrpcFaults(faults)).add_routes(self.routes);
+                router
+                    .serve_with_incoming_shutdown(incoming, shutdown)
+                    .await
+            }
+            None => {
+                let router = server.add_routes(self.routes);
+                router
+                    .serve_with_incoming_shutdown(incoming, shutdown)
+                    .await
+            }
+        };
+        served.map_err(io::Error::other)
+    }
+}
+
+/// tonic bounds nothing by itself. Messages are bounded by the generated servers: 4 MiB in, and
+/// none of them takes compressed ones, so that none can be a bomb.
+fn builder() -> Server {
+    // tonic has one age for all connections; replicas at least must not end theirs together.
+    let jitter = rand::random_range(0.9..=1.1);
+    Server::builder()
+        .timeout(LONGEST_DEADLINE)
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
-        .layer(ContextLayer { service })
-        .layer(DoorLayer {
-            door,
-            faults: faults.clone(),
-        });
-    let shutdown = shutdown.cancelled_owned();
-    let served = match faults {
-        Some(faults) => {
-            let router = server.layer(GrpcFaults(faults)).add_routes(routes);
-            router
-                .serve_with_incoming_shutdown(incoming, shutdown)
-                .await
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .max_connection_age(MAX_AGE.mul_f64(jitter))
+        .max_connection_age_grace(AGE_GRACE)
+        .max_concurrent_streams(STREAMS)
+        .concurrency_limit_per_connection(STREAMS as usize)
+        .http2_max_header_list_size(HEADER_LIST)
+}
+
+/// Connections whose TLS handshake went well. Handshakes run beside each other: one that is slow
+/// keeps nobody out.
+fn secured(
+    listener: TcpListener,
+    tls: Arc<Tls>,
+    shutdown: CancellationToken,
+) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> {
+    let (done, secured) = mpsc::channel(64);
+    let places = Arc::new(Semaphore::new(HANDSHAKES));
+    tokio::spawn(shutdown.run_until_cancelled_owned(async move {
+        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+            let Ok((stream, peer)) = listener.accept().await else {
+                // Out of descriptors: at once it would be so again.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            let _ = stream.set_nodelay(true);
+            let (acceptor, done) = (tls.acceptor(), done.clone());
+            tokio::spawn(async move {
+                let _place = place;
+                match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => drop(done.send(Ok(stream)).await),
+                    Ok(Err(error)) => tracing::debug!(%error, %peer, "a caller was refused"),
+                    Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+                }
+            });
         }
-        None => {
-            let router = server.add_routes(routes);
-            router
-                .serve_with_incoming_shutdown(incoming, shutdown)
-                .await
-        }
-    };
-    served.map_err(io::Error::other)
+    }));
+    ReceiverStream::new(secured)
 }
 
 /// Request id, deadline, trace and metrics for every gRPC call.

@@ -18,9 +18,9 @@ use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::LONGEST_DEADLINE;
+use super::{LONGEST_DEADLINE, TrustedProxies, serve::OverTls};
 use crate::{
-    ApiError, Ctx, LabConfig, json,
+    ApiError, Common, Ctx, json,
     telemetry::{self, names},
 };
 
@@ -34,22 +34,36 @@ pub const PRIORITY: HeaderName = HeaderName::from_static("x-request-priority");
 /// Presented by the lab's load generator, so that its other headers are believed.
 pub const LAB_TOKEN: HeaderName = HeaderName::from_static("x-lab-token");
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Whom each proxy on the way saw; it counts from [`TrustedProxies`] alone.
+pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// `https` where the client came over TLS; counts as [`FORWARDED_FOR`] does.
+pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// What every answer says to a browser that looks at it by itself.
+const OF_ALL: [(HeaderName, &str); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "strict-origin-when-cross-origin"),
+];
+/// JSON is no page: nothing in it may be loaded or framed.
+const CSP_OF_JSON: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// What the common layer needs to know.
 #[derive(Clone)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     service: &'static str,
     lab_token: Option<Arc<SecretString>>,
+    proxies: Arc<TrustedProxies>,
     edge: bool,
 }
 
 impl Rules {
-    pub(super) fn new(service: &'static str, lab: Option<&LabConfig>, edge: bool) -> Self {
+    /// `edge`: callers are strangers, whose priority does not count.
+    pub(crate) fn new(common: &Common, edge: bool) -> Self {
         Self {
-            service,
-            lab_token: lab.map(|lab| Arc::new(lab.token.clone())),
+            service: common.name,
+            lab_token: common.lab.as_ref().map(|lab| Arc::new(lab.token.clone())),
+            proxies: Arc::new(common.trusted_proxies.clone()),
             edge,
         }
     }
@@ -100,6 +114,7 @@ pub(super) async fn apply(
     if let Ok(value) = HeaderValue::from_str(&ctx.request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
+    secure(response.headers_mut());
     metrics::histogram!(
         names::HTTP_DURATION,
         "service" => rules.service,
@@ -109,6 +124,21 @@ pub(super) async fn apply(
     )
     .record(begun.elapsed().as_secs_f64());
     response
+}
+
+fn secure(headers: &mut HeaderMap) {
+    let of_json = (header::CONTENT_SECURITY_POLICY, CSP_OF_JSON);
+    let of_json = is_json(headers).then_some(of_json);
+    for (name, value) in OF_ALL.into_iter().chain(of_json) {
+        let value = HeaderValue::from_static(value);
+        headers.entry(name).or_insert(value);
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
 }
 
 /// Nobody waits for an answer after the deadline: the work is dropped then.
@@ -182,10 +212,10 @@ fn context(rules: &Rules, request: &Request) -> Ctx {
         } else {
             Priority::default()
         },
-        client: client(request),
+        client: client(rules, request, trusted),
         trusted,
         user: None,
-        origin: origin(headers).into(),
+        origin: origin(rules, request).into(),
     }
 }
 
@@ -205,29 +235,37 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
         .map_or_else(|| uuid::Uuid::new_v4().to_string().into(), Arc::from)
 }
 
-/// The gateway writes the address it saw; it counts only from this machine's own
-/// proxies.
-fn client(request: &Request) -> Option<IpAddr> {
-    let peer = request
-        .extensions()
-        .get::<ConnectInfo<SocketAddr>>()
-        .map(|info| info.0.ip());
-    let forwarded = text(request.headers(), &FORWARDED_FOR)
-        .and_then(|list| list.split(',').next()?.trim().parse().ok());
-    match peer {
-        Some(peer) if !peer.is_loopback() => Some(peer),
-        _ => forwarded.or(peer),
-    }
+fn peer(request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    peer.map(|info| info.0.ip().to_canonical())
 }
 
-fn origin(headers: &HeaderMap) -> String {
-    let host = text(headers, &header::HOST).unwrap_or("localhost");
+/// The lab's load speaks for customers with addresses of their own; else a proxy of ours does.
+fn client(rules: &Rules, request: &Request, trusted: bool) -> Option<IpAddr> {
+    let forwarded = request.headers().get_all(FORWARDED_FOR);
+    let forwarded: Vec<&str> = forwarded.iter().filter_map(|v| v.to_str().ok()).collect();
+    let of_the_lab = || forwarded.last()?.trim().parse().ok();
+    let of_the_lab = if trusted { of_the_lab() } else { None };
+    of_the_lab.or_else(|| Some(rules.proxies.client(peer(request)?, &forwarded)))
+}
+
+fn origin(rules: &Rules, request: &Request) -> String {
+    let headers = request.headers();
+    // HTTP/2 has its host in the URI.
+    let authority = request
+        .uri()
+        .authority()
+        .map(::http::uri::Authority::as_str);
+    let host = text(headers, &header::HOST)
+        .or(authority)
+        .unwrap_or("localhost");
     let safe = host
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']' | b'_'));
-    let scheme = text(headers, &FORWARDED_PROTO)
-        .filter(|p| *p == "https")
-        .unwrap_or("http");
+    let by_a_proxy = peer(request).is_some_and(|peer| rules.proxies.contains(peer));
+    let told = text(headers, &FORWARDED_PROTO).filter(|_| by_a_proxy);
+    let is_tls = request.extensions().get::<OverTls>().is_some() || told == Some("https");
+    let scheme = if is_tls { "https" } else { "http" };
     format!("{scheme}://{}", if safe { host } else { "localhost" })
 }
 
@@ -238,11 +276,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 /// Refusals that axum itself makes have no JSON body: they get ours.
 fn as_json(response: Response) -> Response {
     let status = response.status();
-    let is_json = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
-    if is_json || !(status.is_client_error() || status.is_server_error()) {
+    if is_json(response.headers()) || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     let error = match status {

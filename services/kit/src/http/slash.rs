@@ -5,12 +5,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use super::path::has_one_reading;
+
 /// Paths of the API end with a slash: without it GET is sent there (308), other
 /// methods are served as if it were there.
 pub(super) async fn apply(mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let ours = path.starts_with("/api/");
-    if !ours || path.ends_with('/') {
+    if !ours || path.ends_with('/') || !has_one_reading(path) {
         return next.run(request).await;
     }
     let Some(slashed) = with_slash(request.uri()) else {

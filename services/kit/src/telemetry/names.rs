@@ -23,6 +23,9 @@ pub const FAULT_ACTED: &str = "lab_fault_acted_total";
 /// it. A gauge that only rises: the facade's counters are whole numbers.
 pub const WASTED_WORK: &str = "resilience_wasted_work_seconds_total";
 
+/// Requests that were refused by a rate limit.
+pub const RATE_LIMITED: &str = "rate_limited_total";
+
 /// Tells the recorder what each is.
 pub(super) fn describe() {
     describe_histogram!(
@@ -56,6 +59,11 @@ pub(super) fn describe() {
         FAULT_ACTED,
         Unit::Count,
         "Requests that an injected fault acted on."
+    );
+    describe_counter!(
+        RATE_LIMITED,
+        Unit::Count,
+        "Requests that were refused by a rate limit."
     );
     describe_counter!(
         "shop_orders_total",

@@ -1,15 +1,12 @@
-use std::{
-    future::Future,
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+mod internal;
+mod running;
 
-use axum::{Router, middleware, routing::get};
+use std::{future::Future, io, net::SocketAddr, sync::Arc};
+
+use axum::{Router, middleware};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 
@@ -18,17 +15,20 @@ use crate::{
     auth::{self, Verifier},
     grpc,
     health::Health,
-    http::{self, serve::Limits},
+    http::{
+        self,
+        limits::{self, Gate, Limiter, Shared},
+        serve::Limits,
+    },
     lab::{
         self, Control, Fixtures, Reset,
         events::EventBus,
         faults::{Faults, RestFaults},
     },
-    telemetry,
 };
 
-/// After a shutdown began, everything together gets this long.
-const DRAIN: Duration = Duration::from_secs(10);
+use internal::{address, listen, spawn_internal, start_metrics};
+pub use running::Running;
 
 /// Why a service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +68,9 @@ pub struct Server {
     resets: Vec<Reset>,
     tasks: Vec<(&'static str, Task)>,
     limits: Limits,
+    limiter: Arc<Limiter>,
+    logins: Vec<&'static str>,
+    shared_counts: Option<Arc<dyn Shared>>,
     edge: bool,
 }
 
@@ -86,6 +89,9 @@ impl Server {
             resets: Vec::new(),
             tasks: Vec::new(),
             limits: Limits::default(),
+            limiter: Arc::new(Limiter::new(common.rate_limits)),
+            logins: Vec::new(),
+            shared_counts: None,
             edge: false,
         }
     }
@@ -166,6 +172,19 @@ impl Server {
         self
     }
 
+    /// Routes (as they are written in the router) whose POST tries a password or a code: they have
+    /// the strictest rate limit.
+    pub fn logins(mut self, routes: &[&'static str]) -> Self {
+        self.logins.extend(routes);
+        self
+    }
+
+    /// Where the replicas of this service add up what they count for the rate limits.
+    pub fn shared_counts(mut self, shared: Arc<dyn Shared>) -> Self {
+        self.shared_counts = Some(shared);
+        self
+    }
+
     /// This part faces the outside: a priority counts only together with the lab's token.
     pub fn edge(mut self) -> Self {
         self.edge = true;
@@ -222,32 +241,39 @@ impl Server {
 
     fn start_http(self, listener: TcpListener, running: &Running) {
         let faults = self.faults().cloned();
+        let gate = Gate {
+            limiter: self.limiter,
+            service: self.common.name,
+            logins: self.logins.into(),
+            edge: self.edge,
+        };
         let mut router = self.rest;
         if let Some(faults) = &faults {
             router = router.layer(RestFaults::new(faults.clone(), self.edge));
         }
         if let Some(verifier) = self.verifier {
-            router = router.layer(middleware::from_fn_with_state(verifier, auth::authenticate));
+            let by_account = middleware::from_fn_with_state(gate.clone(), limits::account);
+            router = router
+                .layer(by_account)
+                .layer(middleware::from_fn_with_state(verifier, auth::authenticate));
         }
         if let Some(slots) = &self.slots {
             let slot = slots.server();
             let door = http::Door { slot, faults };
             router = router.layer(middleware::from_fn_with_state(door, http::admit));
         }
+        router = router.layer(middleware::from_fn_with_state(gate, limits::anybody));
         if let Some(health) = self.health {
             router = router.merge(health.router());
         }
         router = router.merge(self.internal);
-        let app = http::with_rules(
-            router,
-            self.common.name,
-            self.common.lab.as_ref(),
-            self.edge,
-        );
-        running.tasks.spawn(http::serve::serve(
+        let rules = http::Rules::new(&self.common, self.edge);
+        let app = http::with_rules(router, rules);
+        running.tasks.spawn(http::serve::serve_with(
             listener,
             app,
             self.limits,
+            self.common.http_tls,
             running.shutdown.clone(),
         ));
     }
@@ -272,14 +298,14 @@ impl Server {
             .build_v1()?;
         let routes = routes.add_service(health).add_service(reflection);
         let door = self.slots.as_ref().map(Slots::server);
-        let serving = grpc::serve(
-            listener,
-            self.common.name,
+        let serving = grpc::Serving {
+            service: self.common.name,
             routes,
             door,
-            self.faults().cloned(),
-            running.shutdown.clone(),
-        );
+            faults: self.faults().cloned(),
+            tls: self.common.grpc_tls.clone(),
+        };
+        let serving = serving.serve(listener, running.shutdown.clone());
         running.tasks.spawn(async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the gRPC server ended");
@@ -311,6 +337,13 @@ impl Server {
                 shutdown.run_until_cancelled(verifier.follow(&secret)).await;
             });
         }
+        if let Some(shared) = self.shared_counts.take() {
+            let limiter = Arc::clone(&self.limiter);
+            let shutdown = running.shutdown.clone();
+            running.tasks.spawn(async move {
+                shutdown.run_until_cancelled(limiter.follow(shared)).await;
+            });
+        }
         for (name, work) in std::mem::take(&mut self.tasks) {
             let work = work(running.shutdown.clone());
             running.tasks.spawn(async move {
@@ -318,6 +351,16 @@ impl Server {
                 tracing::debug!(task = name, "task ended");
             });
         }
+    }
+
+    /// What `POST /lab/reset` empties: what the service said, and what was counted.
+    fn resets(&self) -> Vec<Reset> {
+        let limiter = Arc::clone(&self.limiter);
+        let forget: Reset = Arc::new(move || {
+            limiter.forget();
+            Box::pin(std::future::ready(()))
+        });
+        self.resets.iter().cloned().chain([forget]).collect()
     }
 
     fn start_control(&self, listener: Option<TcpListener>, running: &Running) {
@@ -332,142 +375,9 @@ impl Server {
             ),
             faults: self.faults().cloned(),
             fixtures: self.fixtures.clone(),
-            resets: self.resets.clone(),
+            resets: self.resets(),
             token: Arc::new(lab.token.clone()),
         };
         spawn_internal(listener, lab::router(control), running);
     }
-}
-
-fn start_metrics(listener: Option<TcpListener>, service: &'static str, running: &Running) {
-    let Some(listener) = listener else { return };
-    let handle = telemetry::recorder(service);
-    let process = metrics_process::Collector::default();
-    let upkeep = handle.clone();
-    let shutdown = running.shutdown.clone();
-    running.tasks.spawn(async move {
-        let mut every = tokio::time::interval(Duration::from_secs(5));
-        let runtime = tokio_metrics::RuntimeMetricsReporterBuilder::default().describe_and_run();
-        let upkeep = async {
-            loop {
-                every.tick().await;
-                upkeep.run_upkeep();
-            }
-        };
-        tokio::select! {
-            () = upkeep => {}
-            () = runtime => {}
-            () = shutdown.cancelled() => {}
-        }
-    });
-    let render = move || {
-        process.collect();
-        let text = handle.render();
-        async move {
-            (
-                [(::http::header::CONTENT_TYPE, "text/plain; version=0.0.4")],
-                text,
-            )
-        }
-    };
-    spawn_internal(
-        listener,
-        Router::new().route("/metrics", get(render)),
-        running,
-    );
-}
-
-fn spawn_internal(listener: TcpListener, router: Router, running: &Running) {
-    let limits = Limits {
-        drain: Duration::from_millis(200),
-        ..Limits::default()
-    };
-    let app = tower::util::BoxCloneSyncService::new(router);
-    // Internal listeners stay until the others have drained, so that the lab sees the end.
-    running.tasks.spawn(http::serve::serve(
-        listener,
-        app,
-        limits,
-        running.shutdown.clone(),
-    ));
-}
-
-async fn listen(
-    what: &'static str,
-    bind: IpAddr,
-    port: u16,
-    variable: &'static str,
-) -> Result<TcpListener, ServerError> {
-    let address = SocketAddr::new(bind, port);
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| ServerError::Listen {
-            what,
-            address,
-            variable,
-            source,
-        })
-}
-
-fn address(listener: &TcpListener) -> SocketAddr {
-    listener
-        .local_addr()
-        .unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)))
-}
-
-/// A service that answers.
-#[derive(Debug)]
-pub struct Running {
-    /// Where REST is.
-    pub http: SocketAddr,
-    /// Where gRPC is.
-    pub grpc: Option<SocketAddr>,
-    /// Where metrics are.
-    pub metrics: Option<SocketAddr>,
-    /// Where the lab's control API is.
-    pub control: Option<SocketAddr>,
-    shutdown: CancellationToken,
-    tasks: TaskTracker,
-}
-
-impl Running {
-    /// Stops accepting, lets what is under way end (at most 10 s).
-    pub async fn shutdown(self) {
-        self.shutdown.cancel();
-        if timeout(DRAIN, self.tasks.wait()).await.is_err() {
-            tracing::warn!("not everything ended in time");
-        }
-    }
-
-    /// Runs until the process is told to end (SIGTERM, SIGINT), then drains.
-    pub async fn wait(self) {
-        told_to_end().await;
-        tracing::info!("draining");
-        self.shutdown().await;
-    }
-}
-
-async fn told_to_end() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminate = signal(SignalKind::terminate());
-    let Ok(mut terminate) = terminate else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-        () = parent_gone() => {}
-    }
-}
-
-/// Where the system can't end a child with its parent, the parent holds our
-/// standard input open: its end is ours.
-async fn parent_gone() {
-    if std::env::var_os("LAB_WATCH_STDIN").is_none() {
-        return std::future::pending().await;
-    }
-    let mut stdin = tokio::io::stdin();
-    let mut buffer = [0; 64];
-    while matches!(tokio::io::AsyncReadExt::read(&mut stdin, &mut buffer).await, Ok(n) if n > 0) {}
 }
