@@ -129,7 +129,7 @@ const METHODS: [(&str, &[&str]); 3] = [
 ];
 
 /// The REST routes of each service, as in its metrics.
-pub const ROUTES: [(&str, &str); 38] = [
+pub const ROUTES: [(&str, &str); 39] = [
     ("order", "GET /api/orders/"),
     ("order", "POST /api/orders/"),
     ("order", "GET /api/orders/quote/"),

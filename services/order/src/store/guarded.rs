@@ -165,7 +165,7 @@ impl OrderStore for Operations<'_> {
     }
 
     async fn change_status(&self, change: &Change) -> Result<Changed> {
-        self.write("change_status", |store| async move {
+        self.call(Access::Writes, "change_status", |store| async move {
             store.change_status(change).await
         })
         .await
