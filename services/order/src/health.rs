@@ -44,7 +44,7 @@ pub fn checks(
             }
         });
     let health = links.iter().fold(health, |health, (name, link)| {
-        health.optional(*name, probe(link))
+        health.optional(name, probe(link))
     });
     if !seeding.wanted() {
         return health;

@@ -131,9 +131,8 @@ impl World {
 
     async fn settled(&self) -> Vec<String> {
         sqlx::any::install_default_drivers();
-        let path = self.dir.path().join("order.db");
-        let pool = sqlx::AnyPool::connect(&format!("sqlite://{}", path.display()));
-        let pool = pool.await.unwrap();
+        let url = format!("sqlite://{}", self.dir.path().join("order.db").display());
+        let pool = sqlx::AnyPool::connect(&url).await.unwrap();
         // Longer than any lease.
         let end = Instant::now() + Duration::from_secs(30);
         loop {

@@ -42,8 +42,16 @@ impl Recovery {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(error) = self.pass().await {
-                tracing::warn!(%error, "recovery waits for the database");
+            loop {
+                match self.pass().await {
+                    // A backlog is worked off without waiting.
+                    Ok(BATCH) => {}
+                    Ok(_) => break,
+                    Err(error) => {
+                        tracing::warn!(%error, "recovery waits for the database");
+                        break;
+                    }
+                }
             }
         }
     }
@@ -52,14 +60,14 @@ impl Recovery {
     ///
     /// # Errors
     /// As the journal.
-    pub async fn pass(&self) -> Result<usize> {
+    pub async fn pass(&self) -> Result<i64> {
         let saga = &self.saga;
         let journal = saga.journal();
         show(&journal.open().await?);
         let holds = journal
             .take_over(&saga.lease(LEASE), saga.now(), BATCH)
             .await?;
-        let count = holds.len();
+        let count = i64::try_from(holds.len()).unwrap_or(BATCH);
         if count > 0 {
             saga.settings().points.hit("order.recovery.taken").await;
         }
