@@ -60,7 +60,7 @@ pub struct Choice {
 /// nothing but the arguments, so that the same seed asks the same again.
 ///
 /// # Panics
-/// If `op` needs products and there are none ([`LoadTarget::validate`] sees to it).
+/// If `op` needs products and there are none ([`LoadTarget::validate`](crate::LoadTarget::validate) sees to it).
 #[must_use]
 pub fn choose(seed: u64, index: u64, op: Op, customers: usize, products: &[i64]) -> Choice {
     let mut draws = Draws::new(seed, Purpose::Request, index);

@@ -133,8 +133,8 @@ pub fn run(params: &Params, run: &Run) -> Result<Outcome, SimError> {
             ("load", list(&params.loads)),
             ("trigger (s)", list(&params.triggers)),
             ("repetitions", params.repetitions.to_string()),
-            ("capacity", format!("{} calls/s", CAPACITY)),
-            ("queue", format!("{} requests", QUEUE)),
+            ("capacity", format!("{CAPACITY} calls/s")),
+            ("queue", format!("{QUEUE} requests")),
         ],
         rows: rows(&spots, &seen),
         tables: arms::ALL
