@@ -151,8 +151,8 @@ async fn a_slow_database_takes_every_place_unless_a_bulkhead_stops_it() {
         let mut orders: Vec<_> = (0..4)
             .map(|_| tokio::spawn(read(shop.post(BUYER, &[(1, 1)]))))
             .collect();
-        poll("every order wants to be stored", || async {
-            (shop.products.calls.count("ReserveStock") == 4).then_some(())
+        poll("every order wants its saga to be stored", || async {
+            (shop.products.calls.count("GetProducts") == 4).then_some(())
         })
         .await;
         if bulkhead {
@@ -183,7 +183,7 @@ async fn a_slow_database_takes_every_place_unless_a_bulkhead_stops_it() {
         assert_eq!(answers, expected);
         let stored = expected.iter().filter(|status| **status == 201).count();
         shop.all_committed(stored).await;
-        poll("the stock of refused orders is put back", || async {
+        poll("refused orders have taken no stock", || async {
             let taken = i32::try_from(stored).unwrap();
             (shop.products.units(1) == 100 - taken).then_some(())
         })

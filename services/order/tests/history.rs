@@ -293,7 +293,9 @@ async fn the_document_names_every_route() {
             "/api/orders/",
             "/api/orders/quote/",
             "/api/orders/user/{user_id}/",
-            "/api/orders/{id}/"
+            "/api/orders/{id}/",
+            "/api/orders/{id}/cancel/",
+            "/api/orders/{id}/status/"
         ]
     );
     assert!(

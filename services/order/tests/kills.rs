@@ -104,7 +104,7 @@ impl World {
             (Method::POST, "/api/orders/1/cancel/", &[], &none, 200),
         ];
         for (method, path, who, body, wanted) in steps {
-            for _ in 0..200 {
+            for _ in 0..600 {
                 if process.has_died() {
                     return true;
                 }

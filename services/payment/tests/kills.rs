@@ -34,7 +34,16 @@ fn database(dir: &Path) -> String {
 }
 
 impl Process {
+    /// Starts it; again on other ports when somebody else has taken one meanwhile.
     async fn start(dir: &Path) -> Self {
+        loop {
+            if let Some(process) = Self::try_start(dir).await {
+                return process;
+            }
+        }
+    }
+
+    async fn try_start(dir: &Path) -> Option<Self> {
         let (http, grpc, control) = (free_port(), free_port(), free_port());
         let child = Command::new(env!("CARGO_BIN_EXE_payment-service"))
             .env_clear()
@@ -50,17 +59,20 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let this = Self {
+        let mut this = Self {
             child,
             grpc,
             control,
         };
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + Duration::from_secs(60);
         while this.client().await.is_none() {
+            if this.child.try_wait().unwrap().is_some() {
+                return None;
+            }
             assert!(Instant::now() < end, "it does not start");
             sleep(Duration::from_millis(20)).await;
         }
-        this
+        Some(this)
     }
 
     async fn client(&self) -> Option<PaymentServiceClient<Channel>> {
@@ -124,7 +136,7 @@ async fn killed_at(point: &str) {
         }
         assert_eq!(answer, Some(state), "{point} {step}");
     }
-    let end = timeout(Duration::from_secs(10), process.child.wait()).await;
+    let end = timeout(Duration::from_secs(30), process.child.wait()).await;
     let end = end
         .unwrap_or_else(|_| panic!("{point} killed nothing"))
         .unwrap();

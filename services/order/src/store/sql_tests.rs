@@ -40,7 +40,7 @@ fn order(key: &str, user_id: i64, status: Status) -> NewOrder {
         user_id,
         contact: None,
         status,
-        reservation: Reservation::Held,
+        reservation: Reservation::Committed,
         basket: Basket::new(vec![item(9, 2), item(4, 1)]).unwrap(),
         created_ms: 1_795_456_269_123,
     }
@@ -188,10 +188,12 @@ async fn history_is_found_through_the_owner_index_without_sorting() {
 async fn unfinished_orders_are_found_until_they_are_final() {
     let (_dir, store) = open().await;
     for key in ["a", "b"] {
-        store
-            .insert(&order(key, OWNER, Status::Pending))
-            .await
-            .unwrap();
+        let held = NewOrder {
+            reservation: Reservation::Held,
+            ..order(key, OWNER, Status::Pending)
+        };
+        let id = store.insert(&held).await.unwrap().id;
+        assert_eq!(store.find(id).await.unwrap(), None, "not shown yet");
     }
     assert_eq!(store.unfinished(10).await.unwrap(), ["a", "b"]);
     assert_eq!(store.unfinished(1).await.unwrap(), ["a"]);

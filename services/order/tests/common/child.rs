@@ -4,9 +4,10 @@ use std::{net::TcpListener, path::Path, process::Stdio, time::Duration};
 
 use reqwest::Client;
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
-
-use super::poll;
+use tokio::{
+    process::{Child, Command},
+    time::{Instant, sleep},
+};
 
 /// A running `order-service`.
 pub struct OrderProcess {
@@ -24,6 +25,15 @@ fn free_port() -> u16 {
 impl OrderProcess {
     /// Starts it on a folder's database, and waits until it can serve.
     pub async fn start(dir: &Path, urls: &[(&str, String)]) -> Self {
+        loop {
+            // On other ports when somebody else has taken one meanwhile.
+            if let Some(process) = Self::try_start(dir, urls).await {
+                return process;
+            }
+        }
+    }
+
+    async fn try_start(dir: &Path, urls: &[(&str, String)]) -> Option<Self> {
         let (http, control) = (free_port(), free_port());
         let database = format!("sqlite://{}?mode=rwc", dir.join("order.db").display());
         let child = Command::new(env!("CARGO_BIN_EXE_order-service"))
@@ -44,19 +54,27 @@ impl OrderProcess {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let this = Self {
+        let mut this = Self {
             child,
             base: format!("http://127.0.0.1:{http}"),
             control: format!("http://127.0.0.1:{control}"),
             client: Client::new(),
         };
-        poll("the process serves", || async {
-            let health = this.client.get(format!("{}/health/", this.base));
-            let health: Value = health.send().await.ok()?.json().await.ok()?;
-            (health["checks"]["keys"] == "ok").then_some(())
-        })
-        .await;
-        this
+        let end = Instant::now() + Duration::from_secs(60);
+        while this.serves().await.is_none() {
+            if this.has_died() {
+                return None;
+            }
+            assert!(Instant::now() < end, "it does not start");
+            sleep(Duration::from_millis(20)).await;
+        }
+        Some(this)
+    }
+
+    async fn serves(&self) -> Option<()> {
+        let health = self.client.get(format!("{}/health/", self.base));
+        let health: Value = health.send().await.ok()?.json().await.ok()?;
+        (health["checks"]["keys"] == "ok").then_some(())
     }
 
     /// Lets a visit of a failpoint kill it.
@@ -74,7 +92,7 @@ impl OrderProcess {
 
     /// Waits until it dies.
     pub async fn dies(&mut self, why: &str) {
-        let limit = Duration::from_secs(15);
+        let limit = Duration::from_secs(30);
         let end = tokio::time::timeout(limit, self.child.wait()).await;
         let end = end
             .unwrap_or_else(|_| panic!("{why} killed nothing"))
