@@ -251,7 +251,6 @@ fn file(path: &Path, why: &dyn fmt::Display) -> TlsError {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn config(error: impl fmt::Display) -> TlsError {
     TlsError::Config(error.to_string())
 }
