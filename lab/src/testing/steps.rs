@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use chaos_engine::recompute::{self, Compared};
 use tokio::process::Command;
 
 use super::Bench;
@@ -165,7 +164,6 @@ async fn scenarios(bench: &Bench<'_>, tally: &mut Tally) -> Result<()> {
         let out = runs.join("held").join(name);
         let run = scenario(bench, &programs, (name, &out))?;
         check(&format!("lab chaos run {name} --quick"), run, tally).await?;
-        recomputed(name, &out, tally);
         reports.push(out.join("report.html"));
     }
     for name in names.iter().filter(|_| bench.night) {
@@ -176,23 +174,6 @@ async fn scenarios(bench: &Bench<'_>, tally: &mut Tally) -> Result<()> {
         check(&what, run, tally).await?;
     }
     pages::open(bench, &reports, &runs.join("pictures"), tally).await
-}
-
-/// A run's rows and decisions must come to the figures of its result.
-fn recomputed(name: &str, out: &Path, tally: &mut Tally) {
-    let agree = match recompute::compared(out) {
-        Ok(all) => {
-            for c in all.iter().filter(|c| !c.agrees()) {
-                eprintln!("{name}: {c:?}");
-            }
-            !all.is_empty() && all.iter().all(Compared::agrees)
-        }
-        Err(e) => {
-            eprintln!("{name}: {e}");
-            false
-        }
-    };
-    tally.check(&format!("figures of {name}, recomputed"), agree);
 }
 
 /// A scenario's quick form, live.
