@@ -1,4 +1,5 @@
 //! What the HTTP shop makes of answers: done, refused, or unknown.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::collections::BTreeMap;
 

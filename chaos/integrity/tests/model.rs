@@ -1,4 +1,5 @@
 //! The checker against the model shop: no alarm without a bug, and every bug found.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::io::Write;
 use std::sync::Arc;

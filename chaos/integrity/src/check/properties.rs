@@ -99,6 +99,7 @@ fn twice_the_operations_take_less_than_three_times_as_long() {
         least = least.min(time(&half));
         most = most.min(time(&whole));
     }
+    println!("{least:?} for 50 000, {most:?} for 100 000");
     assert!(
         most < least * 3,
         "{least:?} for 50 000, {most:?} for 100 000"
