@@ -1,4 +1,5 @@
 //! What the HTTP shop makes of answers: done, refused, or unknown.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::collections::BTreeMap;
 
@@ -232,4 +233,27 @@ async fn a_connection_that_breaks_after_sending_is_unknown() {
     });
     let placed = shop.place(7, "k", &basket()).await;
     assert!(matches!(placed, Reply::Unknown(_)), "{placed:?}");
+}
+
+/// The lab runs it on a task of its own.
+#[test]
+fn a_run_can_go_to_another_thread() {
+    fn sendable(run: impl Future<Output = integrity::Report> + Send) {
+        drop(run);
+    }
+    let shop = made(Places {
+        entry: String::new(),
+        product: String::new(),
+        order: String::new(),
+        payment: None,
+        lab_token: String::new(),
+    });
+    let config = integrity::Config::new("r", 1, vec![7], vec![(1, 990)]);
+    let faults = futures_util::stream::empty();
+    sendable(integrity::run(
+        config,
+        &shop,
+        faults,
+        std::future::pending(),
+    ));
 }

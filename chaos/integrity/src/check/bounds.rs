@@ -154,8 +154,10 @@ fn in_flight(history: &History) -> Vec<Violation> {
 }
 
 fn outside(op: &Op, row: &StockRow, bounds: &Bounds) -> Option<Violation> {
-    let least = bounds.acknowledged.before(op.invoked) - bounds.leaving.before(op.ended);
-    let most = bounds.asked.before(op.ended) - bounds.settled.before(op.invoked);
+    // What begins at the very moment that the look ends may be in it.
+    let end = op.ended.saturating_add(1);
+    let least = bounds.acknowledged.before(op.invoked) - bounds.leaving.before(end);
+    let most = bounds.asked.before(end) - bounds.settled.before(op.invoked);
     let (code, amount, words) = if row.committed < least {
         let off = row.committed - least;
         (
@@ -209,8 +211,11 @@ fn all_bounds(history: &History) -> HashMap<ProductId, Bounds> {
             }
         }
         let known = first_ok.map_or(u64::MAX, |op| op.ended);
-        for op in attempts.ops.iter().filter(|op| op.invoked < known) {
-            let Some((_, _, basket)) = op.place() else {
+        for op in &attempts.ops {
+            let is_the_order = first_ok.is_some_and(|first| first.id == op.id);
+            // Later attempts are repeats of what is acknowledged. The first may take no time.
+            let counts = is_the_order || op.invoked < known;
+            let Some((_, _, basket)) = op.place().filter(|_| counts) else {
                 continue;
             };
             add(&mut all, basket, |b| &mut b.asked, op.invoked, 1);
@@ -221,7 +226,6 @@ fn all_bounds(history: &History) -> HashMap<ProductId, Bounds> {
             } else {
                 known
             };
-            let is_the_order = first_ok.is_some_and(|first| first.id == op.id);
             if ended != u64::MAX && !is_the_order {
                 add(&mut all, basket, |b| &mut b.settled, ended, 1);
             }

@@ -82,7 +82,13 @@ fn a_quiet_run_has_a_low_rate() {
 /// others share the machine.
 #[test]
 fn twice_the_operations_take_less_than_three_times_as_long() {
-    let (half, whole) = (healthy(7, 50_000), healthy(7, 100_000));
+    // Without its fault: one operation in ten has no known outcome, which is not what rule 13 means
+    // by healed.
+    let of = |operations| History {
+        faults: Vec::new(),
+        ..healthy(7, operations)
+    };
+    let (half, whole) = (of(50_000), of(100_000));
     let time = |history: &History| {
         let start = Instant::now();
         assert!(check(history, &Limits::default()).broken().is_empty());
@@ -93,6 +99,7 @@ fn twice_the_operations_take_less_than_three_times_as_long() {
         least = least.min(time(&half));
         most = most.min(time(&whole));
     }
+    println!("{least:?} for 50 000, {most:?} for 100 000");
     assert!(
         most < least * 3,
         "{least:?} for 50 000, {most:?} for 100 000"

@@ -10,20 +10,26 @@ use crate::types::{Order, OrderId, UserId};
 /// moves along allowed edges only, never back, each step asked for.
 pub(super) fn own_writes_are_read(history: &History) -> Checked {
     let acknowledged = history.acknowledged();
-    let mut by_user: BTreeMap<UserId, BTreeMap<OrderId, &Op>> = BTreeMap::new();
-    for (id, (op, order)) in &acknowledged {
-        by_user.entry(order.user).or_default().insert(*id, op);
-    }
-    let mut known: BTreeSet<OrderId> = BTreeSet::new();
+    let mut by_answer: Vec<(&Op, &Order)> = acknowledged.into_values().collect();
+    by_answer.sort_by_key(|(op, _)| op.ended);
+    let mut by_answer = by_answer.into_iter().peekable();
+    // What each customer knows of, at the time of the call that is looked at.
+    let mut known: BTreeMap<UserId, Own<'_>> = BTreeMap::new();
+    let mut told: BTreeSet<OrderId> = BTreeSet::new();
     let mut broken = Vec::new();
     for op in &history.ops {
+        while let Some((placed, order)) = by_answer.next_if(|(placed, _)| placed.ended < op.invoked)
+        {
+            let own = known.entry(order.user).or_default();
+            own.insert(order.id, placed);
+        }
         let missing = match &op.call {
-            Call::Read { user, order } => not_read(op, by_user.get(user), *order),
-            Call::List { user } => not_listed(op, by_user.get(user)),
+            Call::Read { user, order } => not_read(op, known.get(user), *order),
+            Call::List { user } => not_listed(op, known.get(user)),
             _ => None,
         };
         broken.extend(missing.filter(|v| match &v.subject {
-            Subject::Order(order) => known.insert(*order),
+            Subject::Order(order) => told.insert(*order),
             _ => true,
         }));
     }
@@ -31,23 +37,21 @@ pub(super) fn own_writes_are_read(history: &History) -> Checked {
     Ok(broken)
 }
 
-fn not_read(op: &Op, own: Option<&BTreeMap<OrderId, &Op>>, order: OrderId) -> Option<Violation> {
+/// A customer's acknowledged orders, with the operations that placed them.
+type Own<'a> = BTreeMap<OrderId, &'a Op>;
+
+fn not_read(op: &Op, own: Option<&Own<'_>>, order: OrderId) -> Option<Violation> {
     let placed = own?.get(&order)?;
     let gone = matches!(op.outcome, Outcome::Fail { status: 404, .. });
-    (gone && op.invoked > placed.ended).then(|| {
+    gone.then(|| {
         let what = format!("order {order} was acknowledged, and its owner read that there is none");
-        Violation::new(
-            Rule::OwnWritesAreRead,
-            "not_read_back",
-            Subject::Order(order),
-            what,
-        )
-        .shown_by([placed.id, op.id])
+        violation("not_read_back", order, what, [placed.id, op.id])
     })
 }
 
-/// A list shows the newest orders; one that is newer than the oldest shown must be among them.
-fn not_listed(op: &Op, own: Option<&BTreeMap<OrderId, &Op>>) -> Option<Violation> {
+/// A list shows the newest orders; one that is newer than the oldest shown must be among them. So
+/// the search ends after as many as are shown.
+fn not_listed(op: &Op, own: Option<&Own<'_>>) -> Option<Violation> {
     let Some(Answer::Listed {
         orders,
         complete,
@@ -59,15 +63,13 @@ fn not_listed(op: &Op, own: Option<&BTreeMap<OrderId, &Op>>) -> Option<Violation
     let oldest = orders.iter().map(|order: &Order| order.id).min();
     let from = if *complete { OrderId::MIN } else { oldest? };
     let shown: BTreeSet<OrderId> = orders.iter().map(|order| order.id).collect();
-    let mut expected = own?.range(from..);
-    let (order, placed) =
-        expected.find(|(id, placed)| placed.ended < op.invoked && !shown.contains(id))?;
+    let (order, placed) = own?.range(from..).find(|(id, _)| !shown.contains(id))?;
     let what = format!("order {order} was acknowledged, and its owner's list does not have it");
-    let subject = Subject::Order(*order);
-    Some(
-        Violation::new(Rule::OwnWritesAreRead, "not_listed", subject, what)
-            .shown_by([placed.id, op.id]),
-    )
+    Some(violation("not_listed", *order, what, [placed.id, op.id]))
+}
+
+fn violation(code: &'static str, order: OrderId, what: String, ops: [u64; 2]) -> Violation {
+    Violation::new(Rule::OwnWritesAreRead, code, Subject::Order(order), what).shown_by(ops)
 }
 
 #[cfg(test)]

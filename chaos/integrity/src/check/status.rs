@@ -99,24 +99,19 @@ fn backwards(order: OrderId, sightings: &[Sighting]) -> Option<Violation> {
     None
 }
 
-/// A step that nobody asked for: processing, shipped and delivered are reached one after the other
-/// and by request alone.
+/// A step that nobody had asked for when it was first seen: processing, shipped and delivered are
+/// reached one after the other and by request alone.
 fn unasked(order: OrderId, sightings: &[Sighting], steps: &[&Op]) -> Option<Violation> {
-    let rank = |status: &Sighting| (status.status != Status::Cancelled).then_some(status.status);
-    let seen = sightings
-        .iter()
-        .filter(|s| rank(s).is_some())
-        .max_by_key(|s| rank(s))?;
-    let on_the_way = [Status::Processing, Status::Shipped, Status::Delivered];
-    for step in on_the_way.into_iter().filter(|step| *step <= seen.status) {
-        let granted = |op: &&&Op| {
-            matches!(op.call, Call::Advance { to, .. } if to == step)
-                && !op.is_fail()
-                && op.invoked < seen.to
+    for step in [Status::Processing, Status::Shipped, Status::Delivered] {
+        let reached = |seen: &&Sighting| seen.status != Status::Cancelled && seen.status >= step;
+        let seen = sightings.iter().filter(reached).min_by_key(|s| s.to)?;
+        let asked = |op: &&Op| {
+            let to_it = matches!(op.call, Call::Advance { to, .. } if to == step);
+            to_it && !op.is_fail() && op.invoked <= seen.to
         };
-        if !steps.iter().any(|op| granted(&op)) {
+        if !steps.iter().any(asked) {
             let what = format!(
-                "order {order} is {}, and never was taken to {}",
+                "order {order} is {}, and nobody took it to {}",
                 seen.status.name(),
                 step.name()
             );

@@ -141,7 +141,7 @@ impl Books {
             returned: 0,
             expired: 0,
         };
-        // The defect's leftover is one that nobody knows of, the sweep included.
+        // The defect's leftover never expires, and that is how it is told from the others.
         let expires = enough.then_some(expires);
         self.due.extend(expires.map(|at| (at, key.to_owned())));
         self.reservations
@@ -213,6 +213,11 @@ impl Books {
             return Released;
         };
         match state {
+            // The defect's leftover is one that nobody knows of.
+            Held if self
+                .reservations
+                .get(key)
+                .is_some_and(|held| held.expires.is_none()) => {}
             Held => self.end(key, Released),
             Committed => self.end(key, Returned),
             Released | Returned | Expired if defect == Some(Defect::DoubleRelease) => {

@@ -38,10 +38,7 @@ impl Service {
             Begun::Known(reply) => return told(answer, reply),
             Begun::New(order_key) => order_key,
         };
-        let error = match self.take(&order_key, &basket).await? {
-            Ok(()) => None,
-            Err(error) => Some(error),
-        };
+        let error = self.take(&order_key, &basket).await?.err();
         let error = match error {
             None if self.has(Defect::LostAcknowledged) => {
                 return self.answer_first(&order_key, answer).await;

@@ -70,7 +70,7 @@ fn reducible(violation: &Violation) -> bool {
     violation.code != "too_many" && violation.rule != Rule::SuccessComesBack
 }
 
-/// So many operations about one order are told even where the books alone show what is wrong.
+/// So many operations are told even where the books alone show what is wrong.
 const TOLD_ANYWAY: usize = 12;
 
 fn reduced(whole: &History, violation: &Violation, same: &dyn Fn(&History) -> bool) -> History {
@@ -80,8 +80,7 @@ fn reduced(whole: &History, violation: &Violation, same: &dyn Fn(&History) -> bo
         _ => by_threads(whole, violation, same),
     };
     let shortest = by_operations(&short, violation, same);
-    let of_one = !matches!(violation.subject, Subject::Product(_) | Subject::Run);
-    if shortest.ops.is_empty() && of_one && short.ops.len() <= TOLD_ANYWAY {
+    if shortest.ops.is_empty() && short.ops.len() <= TOLD_ANYWAY {
         return short;
     }
     shortest

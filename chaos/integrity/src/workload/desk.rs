@@ -62,10 +62,6 @@ impl<'a> Desk<'a> {
         let _ = tokio::time::timeout(wait, ended).await;
     }
 
-    pub(super) fn orders(&self) -> Vec<OrderId> {
-        self.placed.lock().clone()
-    }
-
     pub(super) fn some_order(&self, pick: impl FnOnce(usize) -> usize) -> Option<OrderId> {
         let placed = self.placed.lock();
         if placed.is_empty() {

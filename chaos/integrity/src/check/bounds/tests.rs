@@ -132,3 +132,13 @@ fn one_that_may_have_been_called_off_need_not_be_committed() {
     let ops = vec![place(0, "a", 10, 90, Some(true)), cancel];
     assert!(look(0, ops.clone()).is_empty() && look(5, ops).is_empty());
 }
+
+#[test]
+fn an_answer_in_no_time_counts_too() {
+    let ops = vec![
+        place(0, "a", 10, 20, None),
+        place(1, "a", 90, 90, Some(true)),
+    ];
+    assert!(look(5, ops.clone()).is_empty());
+    assert_eq!(look(0, ops), ["too_few"]);
+}

@@ -237,7 +237,6 @@ fn on_answers(history: &mut History, how: Corruption, pick: usize) -> Option<Rul
                 .iter()
                 .find(|o| o.status == Status::Delivered)?;
             let (mut order, at) = (order.clone(), history.stopped);
-            order.status = Status::Confirmed;
             for (id, status) in [
                 (1_000_000, Status::Delivered),
                 (1_000_001, Status::Confirmed),
