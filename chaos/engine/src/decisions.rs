@@ -15,6 +15,7 @@ pub use line::{Decision, LAB, On, What};
 
 use crate::error::EngineError;
 use crate::event::Event;
+use crate::reducer::us;
 use crate::runlog::{Entry, TrialStart};
 use crate::scenario::RECOVERY_GRACE;
 
@@ -72,10 +73,11 @@ impl Writer {
     }
 
     fn of_the_lab(&self, entry: &Entry) -> Option<(u32, Option<i64>, What)> {
-        Some(match entry.clone() {
+        Some(match entry {
             Entry::Trial(start) => (start.trial, None, self.trial(start)),
             Entry::Condition { trial, name, link } => {
-                (trial, None, What::Condition { fault: name, link })
+                let (fault, link) = (name.clone(), link.clone());
+                (*trial, None, What::Condition { fault, link })
             }
             Entry::Inject {
                 trial,
@@ -85,11 +87,11 @@ impl Writer {
                 link,
             } => {
                 let what = What::Inject {
-                    fault,
-                    link,
-                    done_us,
+                    fault: fault.clone(),
+                    link: link.clone(),
+                    done_us: *done_us,
                 };
-                (trial, Some(t_us), what)
+                (*trial, Some(*t_us), what)
             }
             Entry::Clear {
                 trial,
@@ -99,11 +101,11 @@ impl Writer {
                 link,
             } => {
                 let what = What::Clear {
-                    fault,
-                    link,
-                    done_us,
+                    fault: fault.clone(),
+                    link: link.clone(),
+                    done_us: *done_us,
                 };
-                (trial, Some(t_us), what)
+                (*trial, Some(*t_us), what)
             }
             Entry::Acted {
                 trial,
@@ -111,15 +113,22 @@ impl Writer {
                 by,
                 acted,
                 ..
-            } => (trial, None, What::Acted { fault, by, acted }),
-            Entry::TrialEnd { trial, void, .. } => (trial, None, What::TrialEnd { void }),
+            } => {
+                let (fault, by) = (fault.clone(), by.clone());
+                let acted = *acted;
+                (*trial, None, What::Acted { fault, by, acted })
+            }
+            Entry::TrialEnd { trial, void, .. } => {
+                (*trial, None, What::TrialEnd { void: void.clone() })
+            }
+            // Frames above all, which are many and large.
             _ => return None,
         })
     }
 
-    fn trial(&self, start: TrialStart) -> What {
+    fn trial(&self, start: &TrialStart) -> What {
         What::Trial {
-            arm: start.arm,
+            arm: start.arm.clone(),
             repeat: start.repeat,
             duration_us: us(self.duration),
             recovering_us: start.reset_us + us(RECOVERY_GRACE),
@@ -142,10 +151,6 @@ impl Writer {
     pub fn finish(mut self) -> Result<(), EngineError> {
         self.out.flush().map_err(|e| EngineError::io(&self.path, e))
     }
-}
-
-fn us(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Reads a file, line by line.

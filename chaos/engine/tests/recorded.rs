@@ -41,6 +41,7 @@ fn recording(kind: &str, name: &str) -> PathBuf {
 }
 
 fn keep(from: &Path) {
+    let mut kept = 0;
     for scenario in scenarios() {
         for kind in ["held", "control"] {
             let log = from.join(kind).join(&scenario.name).join("run.ndjson");
@@ -49,8 +50,14 @@ fn keep(from: &Path) {
             };
             let packed = zstd::encode_all(&*text, LEVEL).unwrap();
             std::fs::write(recording(kind, &scenario.name), packed).unwrap();
+            kept += 1;
         }
     }
+    let from = from.display();
+    assert!(
+        kept > 0,
+        "RECORD={from} has no runs; name it from the root, /…: tests run in their crate"
+    );
 }
 
 fn read(kind: &str, scenario: &Scenario) -> Vec<Entry> {

@@ -112,6 +112,14 @@ pub fn resolve_all(place: &Place, named: &[String]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The names of all scenarios, in order.
+///
+/// # Errors
+/// When there is no folder of scenarios.
+pub fn names(place: &Place) -> Result<Vec<String>> {
+    Ok(files(place)?.iter().filter_map(|file| stem(file)).collect())
+}
+
 fn resolve(place: &Place, name: &str) -> Result<PathBuf> {
     let path = Path::new(name);
     if path.is_file() {
@@ -121,7 +129,7 @@ fn resolve(place: &Place, name: &str) -> Result<PathBuf> {
         bail!("there is no scenario file {name}");
     }
     let known = files(place)?;
-    let stems: Vec<String> = known.iter().filter_map(|file| stem(file)).collect();
+    let stems = names(place)?;
     if let Some(at) = stems.iter().position(|stem| stem == name) {
         return Ok(known[at].clone());
     }

@@ -1,6 +1,6 @@
 //! `lab chaos`: list, check and run scenarios.
 
-mod catalogue;
+pub mod catalogue;
 mod map;
 mod rerun;
 mod run;

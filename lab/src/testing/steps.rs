@@ -9,8 +9,9 @@ use super::Bench;
 use super::cargo::{check, test};
 use super::pages;
 use super::tally::Tally;
+use crate::chaos::catalogue;
 use crate::compile;
-use crate::place::target_dir;
+use crate::place::{Place, target_dir};
 use crate::progress::Progress;
 use crate::shim;
 use crate::text::which;
@@ -155,7 +156,7 @@ async fn scenarios(bench: &Bench<'_>, tally: &mut Tally) -> Result<()> {
     // What an earlier test left; that there is nothing is no error.
     let _ = std::fs::remove_dir_all(&runs);
     let names = if bench.night {
-        every_scenario(bench.root)?
+        catalogue::names(&Place::resolve(bench.global)?)?
     } else {
         LIVE.map(str::to_owned).to_vec()
     };
@@ -190,20 +191,6 @@ fn scenario(bench: &Bench<'_>, programs: &Path, (name, out): (&str, &Path)) -> R
         command.arg("--data").arg(data);
     }
     Ok(command)
-}
-
-fn every_scenario(root: &Path) -> Result<Vec<String>> {
-    let dir = root.join("chaos/scenarios");
-    let files = std::fs::read_dir(&dir).with_context(|| dir.display().to_string())?;
-    let stem = |path: &Path| Some(path.file_stem()?.to_str()?.to_owned());
-    let mut names: Vec<_> = files
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
-        .filter_map(|path| stem(&path))
-        .collect();
-    names.sort();
-    Ok(names)
 }
 
 async fn build_programs(bench: &Bench<'_>) -> Result<std::path::PathBuf> {

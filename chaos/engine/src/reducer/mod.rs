@@ -340,6 +340,11 @@ fn told_at_once(spec: &TrialSpec) -> Vec<Entry> {
     spec.marks.iter().map(window).chain(conditions).collect()
 }
 
+/// A duration in microseconds.
+pub(crate) fn us(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
 /// Microseconds from second 0.
 pub(crate) fn t_us(t0_ns: u64, ns: u64) -> i64 {
     let (late, early) = (ns.saturating_sub(t0_ns), t0_ns.saturating_sub(ns));

@@ -39,20 +39,16 @@ impl Guard {
     pub(super) fn note(&mut self, frame: &Frame) -> Option<String> {
         let rule = self.rule?;
         self.open.entry(frame.second).or_default().add(frame);
-        let mut why = None;
         // What is older than the latest frame is whole.
         while self.open.len() > 1 {
             let (_, second) = self.open.pop_first()?;
             self.under_way = (self.under_way + second.begun).saturating_sub(second.ended);
-            match second.crosses(&rule, self.under_way) {
-                Some(crossed) => {
-                    self.bad += 1;
-                    why = Some(crossed);
-                }
-                None => self.bad = 0,
-            }
+            let Some(why) = second.crosses(&rule, self.under_way) else {
+                self.bad = 0;
+                continue;
+            };
+            self.bad += 1;
             if self.bad >= rule.seconds {
-                let why = why.unwrap_or_default();
                 return Some(format!("{why}, for {} s in a row", rule.seconds));
             }
         }

@@ -21,7 +21,7 @@ use crate::error::EngineError;
 use crate::facts::{Counter, Ledger};
 use crate::latency::Latency;
 use crate::progress::{Progress, Stage, Update};
-use crate::reducer::{Reducer, TrialSpec};
+use crate::reducer::{Reducer, TrialSpec, us};
 use crate::runlog::{BreakerState, Entry, Frame, Outcomes, Phase, TrialStart, Usage};
 use crate::scenario::{Arm, RECOVERY_GRACE};
 use crate::timeline::{self, Clock};
@@ -336,10 +336,6 @@ async fn stopping<T>(
         stop.cancel();
     }
     done
-}
-
-fn us(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn second(frame: &Frame) -> Update {

@@ -41,16 +41,14 @@ fn window(window: &Window, checks: &[CheckResult]) -> String {
     format!("{name}, from second {from} to second {to}{about}")
 }
 
-/// Whether a statement looks at `during NAME`.
+/// Whether a statement looks at `during NAME`, or has a metric `@NAME`.
 fn names(statement: &str, window: &str) -> bool {
-    let mut words = statement.split(|c: char| !(c.is_alphanumeric() || "-_".contains(c)));
-    let mut before = "";
-    words.any(|word| {
-        let found = before == "during" && word == window;
-        if !word.is_empty() {
-            before = word;
-        }
-        found
+    let of_a_name = |c: char| c.is_alphanumeric() || "-_".contains(c);
+    ["@", "during "].iter().any(|before| {
+        statement.match_indices(before).any(|(at, _)| {
+            let rest = statement[at + before.len()..].trim_start();
+            rest.split(|c| !of_a_name(c)).next() == Some(window)
+        })
     })
 }
 
@@ -118,11 +116,13 @@ because = "x"
         };
         let checks = [
             check("calm", "unsuccessful(one) == 0 during wave"),
+            check("at", "p99(one)@wave < 50ms"),
             check("other", "requests(one) == 0 during wave-two"),
+            check("another", "requests(one)@wave-two == 0"),
         ];
         assert_eq!(
             windows(&schedule(), &checks).unwrap(),
-            "Checks also look at stretches of time: wave, from second 4 to second 6.5 (calm)."
+            "Checks also look at stretches of time: wave, from second 4 to second 6.5 (calm and at)."
         );
         let none = Schedule {
             windows: Vec::new(),
