@@ -1,0 +1,49 @@
+//! The stock as the metrics show it. A binary of its own, since the recorder is
+//! one a process.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use crate::common;
+
+use std::time::Duration;
+
+use common::Shop;
+use serde_json::json;
+
+async fn gauge(shop: &Shop, product: &str) -> Option<f64> {
+    let url = format!("http://{}/metrics", shop.running.metrics.unwrap());
+    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let label = format!("product=\"{product}\"");
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("shop_stock_units{") && line.contains(&label))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+async fn until(shop: &Shop, product: &str, units: f64) {
+    let wait = async {
+        while gauge(shop, product).await != Some(units) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn samples_have_a_gauge_each_and_all_others_one() {
+    let shop = Shop::with_samples().await;
+    until(&shop, "6", 150.0).await;
+    until(&shop, "19", 0.0).await;
+    shop.control(
+        "/lab/fixtures",
+        json!({ "products": 40, "units": 100, "run": "r" }),
+    )
+    .await;
+    shop.reserve("k", &[(6, 50), (21, 3)]).await.unwrap();
+    until(&shop, "6", 100.0).await;
+    until(&shop, "21", 97.0).await;
+    // Ids 21 to 60: 30 of them have a gauge of their own.
+    until(&shop, "other", 1000.0).await;
+    assert_eq!(gauge(&shop, "51").await, None);
+}
