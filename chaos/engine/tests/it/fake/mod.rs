@@ -426,8 +426,8 @@ fn order(shop: &Shared) -> Router {
             "/lab/policies",
             get(|| async {
                 Json(json!({"slots": {
-                    "order-user": "fast", "order-product": "shop", "order-database": "none",
-                    "order.server": "unlimited",
+                    "order-user": "fast", "order-product": "shop", "order-payment": "shop",
+                    "order-database": "none", "order.server": "unlimited",
                 }}))
             }),
         )
