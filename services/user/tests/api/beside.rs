@@ -44,8 +44,9 @@ impl Binary {
         command
     }
 
-    /// Runs it to its end; success, and what it printed.
-    pub fn run(
+    /// Runs it to its end; success, and what it printed. The services of this process go on
+    /// meanwhile: one that stood still within a transaction would keep the database from it.
+    pub async fn run(
         &self,
         args: &[&str],
         input: Option<&str>,
@@ -55,7 +56,8 @@ impl Binary {
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(input.unwrap_or("").as_bytes()).unwrap();
         drop(stdin);
-        let output = child.wait_with_output().unwrap();
+        let ended = tokio::task::spawn_blocking(move || child.wait_with_output());
+        let output = ended.await.unwrap().unwrap();
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text).into_owned();
         (output.status.success(), text)

@@ -120,8 +120,8 @@ impl Shop {
     }
 
     /// Runs the binary on the shop's database and keys; success, and what it printed.
-    pub fn run(&self, args: &[&str], input: Option<&str>) -> (bool, String) {
-        self.binary().run(args, input, &[])
+    pub async fn run(&self, args: &[&str], input: Option<&str>) -> (bool, String) {
+        self.binary().run(args, input, &[]).await
     }
 
     /// The binary on the shop's database and keys.

@@ -39,14 +39,18 @@ async fn secrets_are_sealed_anew_while_the_service_serves() {
 
     // Without the old key nothing is changed, and nothing is lost.
     let alone = [("FIELD_ENCRYPTION_KEYS", NEW)];
-    let (done, text) = shop.binary().run(&["keys", "rotate-fields"], None, &alone);
+    let (done, text) = shop
+        .binary()
+        .run(&["keys", "rotate-fields"], None, &alone)
+        .await;
     assert!(!done && text.contains("lab"), "{text}");
     assert_eq!(sealed(&shop).await, before);
 
     let variables = [("FIELD_ENCRYPTION_KEYS", both.as_str())];
     let (done, text) = shop
         .binary()
-        .run(&["keys", "rotate-fields"], None, &variables);
+        .run(&["keys", "rotate-fields"], None, &variables)
+        .await;
     assert!(done && text.starts_with("2 "), "{text}");
     let after = sealed(&shop).await;
     assert!(
@@ -55,7 +59,8 @@ async fn secrets_are_sealed_anew_while_the_service_serves() {
     );
     let (done, text) = shop
         .binary()
-        .run(&["keys", "rotate-fields"], None, &variables);
+        .run(&["keys", "rotate-fields"], None, &variables)
+        .await;
     assert!(done && text.starts_with("0 "), "again: {text}");
 
     for (name, owner) in [("ann", &ann), ("bob", &bob)] {

@@ -82,7 +82,7 @@ async fn sample_accounts_are_the_same_everywhere_and_made_once() {
         let me = user.client.get("/api/users/me/").await.body;
         assert_eq!(me["email"], format!("{name}@example.com"));
     }
-    let output = shop.run(&["seed"], None);
+    let output = shop.run(&["seed"], None).await;
     assert!(output.0, "{}", output.1);
     let admin = shop.login("admin", SAMPLE).await;
     assert_eq!(admin.client.get("/api/users/").await.body["count"], 12);
@@ -299,7 +299,9 @@ async fn fixtures_make_customers_that_can_act_at_once() {
 async fn the_command_line_makes_an_admin() {
     let shop = Shop::start().await;
     let password = "rivers run to the sea";
-    let (made, text) = shop.run(&["create-admin", "root"], Some(&format!("{password}\n")));
+    let (made, text) = shop
+        .run(&["create-admin", "root"], Some(&format!("{password}\n")))
+        .await;
     assert!(made, "{text}");
     let root = shop.login("root", password).await;
     assert_eq!(
@@ -313,7 +315,7 @@ async fn the_command_line_makes_an_admin() {
         (&["create-admin"], password),
         (&["no-such-command"], ""),
     ] {
-        let (made, text) = shop.run(args, Some(input));
+        let (made, text) = shop.run(args, Some(input)).await;
         assert!(!made && !text.is_empty(), "{args:?}: {text}");
         assert!(!text.contains(password), "a password in the output");
     }

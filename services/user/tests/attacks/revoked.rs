@@ -83,7 +83,7 @@ async fn after_the_loss_of_a_role() {
     let order = Other::start(&shop.client.base).await;
     let staff = shop.login("staff", SAMPLE).await;
     assert_eq!(order.status("/api/staff/", &staff.access).await, 200);
-    let (done, text) = shop.run(&["set-role", "staff", "none"], None);
+    let (done, text) = shop.run(&["set-role", "staff", "none"], None).await;
     assert!(done, "{text}");
     order.refuses(&staff.access).await;
     // Here it is the account that counts: at once.
@@ -102,7 +102,7 @@ async fn after_the_loss_of_a_role() {
         &["set-role", "staff", "king"],
         &["set-role", "x", "none"],
     ] {
-        assert!(!shop.run(bad, None).0, "{bad:?}");
+        assert!(!shop.run(bad, None).await.0, "{bad:?}");
     }
 }
 
