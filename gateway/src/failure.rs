@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Error;
 use kit::ApiError;
@@ -32,7 +32,9 @@ impl Failure {
         match answer {
             Ok(answer) => {
                 let answer = answer.map(Body::new);
-                if kind(answer.status()).is_some() && !is_rate_limit(&answer) {
+                if kind(answer.status()).is_some()
+                    && !is_rate_limit(answer.status(), answer.headers())
+                {
                     Err(Self::Answer(Box::new(answer)))
                 } else {
                     Ok(answer)
@@ -61,9 +63,9 @@ impl Failure {
 }
 
 /// A 429 by a rate limit is the caller's own doing and speaks against no service; one under
-/// overload does.
-fn is_rate_limit(answer: &Response) -> bool {
-    answer.headers().contains_key("ratelimit-limit")
+/// overload does. The header alone says nothing: every answer to somebody who is counted has it.
+fn is_rate_limit(status: StatusCode, headers: &HeaderMap) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS && headers.contains_key("ratelimit-limit")
 }
 
 fn kind(status: StatusCode) -> Option<FailureKind> {
@@ -156,6 +158,15 @@ mod tests {
             answer.headers_mut().insert(header::RETRY_AFTER, value);
         }
         Failure::Answer(Box::new(answer))
+    }
+
+    #[test]
+    fn a_refusal_under_overload_is_no_rate_limit_though_both_are_counted() {
+        let counted = HeaderMap::from_iter([("ratelimit-limit".parse().unwrap(), 9.into())]);
+        assert!(is_rate_limit(StatusCode::TOO_MANY_REQUESTS, &counted));
+        assert!(!is_rate_limit(StatusCode::SERVICE_UNAVAILABLE, &counted));
+        let nobody = HeaderMap::new();
+        assert!(!is_rate_limit(StatusCode::TOO_MANY_REQUESTS, &nobody));
     }
 
     #[test]
