@@ -10,8 +10,10 @@ mod guarded;
 
 mod codes;
 mod guessing;
+mod lab;
 mod logs;
 mod revoked;
 mod rotation;
+mod samples;
 mod sessions;
 mod tokens;
