@@ -2,7 +2,7 @@ import js from "@eslint/js";
 import ts from "typescript-eslint";
 
 export default ts.config(
-  { ignores: ["dist", "test/browser.mjs"] },
+  { ignores: ["dist", "coverage", "test/browser.mjs"] },
   js.configs.recommended,
   ...ts.configs.strictTypeChecked,
   {

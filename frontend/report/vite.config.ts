@@ -19,5 +19,9 @@ export default defineConfig({
       cssFileName: "report",
     },
   },
-  test: { environment: "jsdom", include: ["test/**/*.test.ts"] },
+  test: {
+    environment: "jsdom",
+    include: ["test/**/*.test.ts"],
+    coverage: { include: ["src/**/*.ts"], reporter: ["text", "html"] },
+  },
 });

@@ -63,7 +63,7 @@ async fn drip(gateway: &Gateway, begin: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-// attack: slow headers; a connection that says nothing, or begins HTTP/2 and stops -> closed within 10 s
+// attack(slow headers): slow headers; a connection that says nothing, or begins HTTP/2 and stops -> closed within 10 s
 #[tokio::test]
 async fn slow_headers_are_not_waited_for() {
     let (gateway, _service) = start().await;
@@ -88,7 +88,7 @@ async fn slow_headers_are_not_waited_for() {
     assert_eq!(gateway.get("/api/orders/").await.status(), 200);
 }
 
-// attack: slow body, by length or in chunks -> 408 and closed within 10 s
+// attack(slow body): slow body, by length or in chunks -> 408 and closed within 10 s
 #[tokio::test]
 async fn a_slow_body_is_not_waited_for() {
     let (gateway, _service) = start().await;
@@ -168,7 +168,7 @@ async fn write(to: &mut OwnedWriteHalf, bytes: &[u8]) -> std::io::Result<()> {
     to.write_all(bytes).await
 }
 
-// attack: rapid reset (CVE-2023-44487) -> GOAWAY, others are served
+// attack(rapid reset): rapid reset (CVE-2023-44487) -> GOAWAY, others are served
 #[tokio::test]
 async fn a_rapid_reset_is_ended() {
     let (gateway, _service) = start().await;
@@ -181,7 +181,7 @@ async fn a_rapid_reset_is_ended() {
     assert_eq!(gateway.get("/api/orders/").await.status(), 200);
 }
 
-// attack: empty DATA frames without end (CVE-2019-9518) -> GOAWAY, others are served
+// attack(empty DATA): empty DATA frames without end (CVE-2019-9518) -> GOAWAY, others are served
 #[tokio::test]
 async fn a_flood_of_empty_data_is_ended() {
     let (gateway, _service) = start().await;
@@ -193,7 +193,7 @@ async fn a_flood_of_empty_data_is_ended() {
     assert_eq!(gateway.get("/api/orders/").await.status(), 200);
 }
 
-// attack: CONTINUATION flood (CVE-2024-27316) -> GOAWAY, others are served
+// attack(CONTINUATION flood): CONTINUATION flood (CVE-2024-27316) -> GOAWAY, others are served
 #[tokio::test]
 async fn a_flood_of_continuations_is_ended() {
     let (gateway, _service) = start().await;
@@ -219,7 +219,7 @@ async fn p99(gateway: &Gateway) -> Duration {
     times[times.len() * 99 / 100]
 }
 
-// attack: 2 000 slow connections -> p99 of others at most doubles; all are closed within 10 s
+// attack(slow connections): 2 000 slow connections -> p99 of others at most doubles; all are closed within 10 s
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_slow_connections_hold_nobody_up() {
     let (gateway, _service) = start().await;

@@ -251,9 +251,13 @@ pub struct TestArgs {
     /// Count whatever was left out as a failure
     #[arg(long)]
     pub require_all: bool,
-    /// The long counts too: every scenario live, and the negative control of each
+    /// The long counts too: the night's numbers of the tests that have some, every scenario live,
+    /// and the negative control of each
     #[arg(long)]
     pub night: bool,
+    /// Instead of the parts: how much of the code the unit tests reach, as a table and as HTML
+    #[arg(long, conflicts_with = "parts")]
+    pub coverage: bool,
 }
 
 /// `lab clean`

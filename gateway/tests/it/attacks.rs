@@ -67,7 +67,7 @@ async fn raw(gateway: &Gateway, line: &str) -> u16 {
     answer[9..12].parse().unwrap()
 }
 
-// attack: deadline, priority, fault, forwarding, account and lab headers from outside -> stripped or bounded
+// attack(headers from outside): deadline, priority, fault, forwarding, account and lab headers from outside -> stripped or bounded
 #[tokio::test]
 async fn headers_from_outside_are_claims() {
     let (gateway, _service, seen) = noting().await;
@@ -121,7 +121,7 @@ async fn headers_from_outside_are_claims() {
     assert!(left <= 60_000, "bounded: {left}");
 }
 
-// attack: forged X-Forwarded-For -> counts only from a trusted proxy, and there only what that one wrote
+// attack(forged X-Forwarded-For): forged X-Forwarded-For -> counts only from a trusted proxy, and there only what that one wrote
 #[tokio::test]
 async fn only_a_trusted_proxy_says_who_the_client_is() {
     let forged = |gateway: &Gateway| {
@@ -140,7 +140,7 @@ async fn only_a_trusted_proxy_says_who_the_client_is() {
     assert_eq!(seen.last()["x-forwarded-for"], "203.0.113.9");
 }
 
-// attack: method, slash and %2e tricks -> 400, 404 or 405, and never another route
+// attack(path tricks): method, slash and %2e tricks -> 400, 404 or 405, and never another route
 #[tokio::test]
 async fn a_path_leads_to_one_route_or_to_none() {
     let (gateway, _service, seen) = noting().await;
@@ -190,7 +190,34 @@ async fn a_path_leads_to_one_route_or_to_none() {
     assert_eq!(seen.paths(), ["/api/orders/7/?next=../../x"]);
 }
 
-// attack: cross-site refresh, log-out and every other cookie-bearing change -> 403
+// attack(lab API): the control API's paths at the gateway's public port, with the lab's token -> 404, no service is asked
+#[tokio::test]
+async fn the_lab_is_not_steered_from_outside() {
+    let (gateway, _service, seen) = noting().await;
+    for path in [
+        "/lab",
+        "/lab/health",
+        "/lab/policies",
+        "/lab/policies/gateway-order",
+        "/lab/policies/gateway-order/breaker",
+        "/lab/faults",
+        "/lab/failpoints",
+        "/lab/defects",
+        "/lab/reset",
+        "/lab/fixtures",
+        "/lab/events",
+        "/api/lab/health",
+    ] {
+        for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
+            let request = gateway.request(method.clone(), path);
+            let answer = request.bearer_auth("test-token").send().await.unwrap();
+            assert_eq!(answer.status(), 404, "{method} {path}");
+        }
+    }
+    assert_eq!(seen.paths(), Vec::<String>::new());
+}
+
+// attack(cross-site refresh, cross-site log-out): cross-site refresh, log-out and every other cookie-bearing change -> 403
 #[tokio::test]
 async fn another_sites_page_changes_nothing() {
     let (gateway, _service, seen) = noting_behind(|config| {
@@ -230,7 +257,7 @@ async fn another_sites_page_changes_nothing() {
     assert_eq!(send(path, &[("origin", "http://app.test")]).await, 200);
 }
 
-// attack: POST retried by the gateway -> sent once; its JSON error kept
+// attack(POST once): POST retried by the gateway -> sent once; its JSON error kept
 #[tokio::test]
 async fn a_post_is_sent_once_and_its_error_kept() {
     let seen = Arc::new(AtomicU32::new(0));

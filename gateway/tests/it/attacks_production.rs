@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-// attack: the gateway with lab mode, or half of TLS, in production -> does not start, names each
+// attack(default secrets): the gateway with lab mode, or half of TLS, in production -> does not start, names each
 #[test]
 fn a_gateway_of_the_lab_does_not_start_in_production() {
     let output = Command::new(env!("CARGO_BIN_EXE_gateway"))

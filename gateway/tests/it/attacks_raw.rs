@@ -161,7 +161,7 @@ fn raw(text: &str) -> Vec<u8> {
     format!("{text}{INNER}").replace('^', "\r\n").into_bytes()
 }
 
-// attack: CL + TE, two TE, two CL, bare LF, obs-fold, absolute-form, nul bytes, odd hosts and request lines (72 raw requests) -> 400 and close; the back-end sees none
+// attack(raw requests): CL + TE, two TE, two CL, bare LF, obs-fold, absolute-form, nul bytes, odd hosts and request lines (72 raw requests) -> 400 and close; the back-end sees none
 #[tokio::test]
 async fn a_request_with_two_readings_is_none() {
     let (gateway, _service, seen) = counting().await;
@@ -177,7 +177,7 @@ async fn a_request_with_two_readings_is_none() {
     assert_eq!(seen.load(Ordering::SeqCst), 0);
 }
 
-// attack: chunk extensions, bad chunk sizes, trailers, bare LF in chunks (16 raw bodies) -> 400 and close; the back-end sees none
+// attack(raw requests): chunk extensions, bad chunk sizes, trailers, bare LF in chunks (16 raw bodies) -> 400 and close; the back-end sees none
 #[tokio::test]
 async fn a_chunked_body_with_two_readings_is_none() {
     let (gateway, _service, seen) = counting().await;
@@ -189,7 +189,7 @@ async fn a_chunked_body_with_two_readings_is_none() {
     assert_eq!(seen.load(Ordering::SeqCst), 0);
 }
 
-// attack: a refused request behind good ones on one connection -> the good ones are served, then 400 and close; back-end count = accepted
+// attack(back-end count): a refused request behind good ones on one connection -> the good ones are served, then 400 and close; back-end count = accepted
 #[tokio::test]
 async fn the_back_end_sees_as_many_requests_as_were_accepted() {
     let (gateway, _service, seen) = counting().await;

@@ -89,7 +89,7 @@ async fn browsers_are_served_over_tls_1_2_or_newer() {
     stranger.get(&url).send().await.unwrap_err();
 }
 
-// attack: a TLS handshake that never ends -> closed within 10 s
+// attack(slow headers): a TLS handshake that never ends -> closed within 10 s
 #[tokio::test]
 async fn a_handshake_is_not_waited_for() {
     let dir = tempfile::tempdir().unwrap();

@@ -37,7 +37,7 @@ fn refused(deny: &str, lock: &str) -> Vec<String> {
     let lock: Lock = toml::from_str(lock).expect("Cargo.lock");
     let mut refused = Vec::new();
     for ban in deny.bans.deny {
-        let (name, floor) = match ban.what.split_once("@<") {
+        let (name, floor) = match ban.what.split_once(":<") {
             Some((name, floor)) => (name.to_owned(), Some(version(floor))),
             None => (ban.what, None),
         };
@@ -80,9 +80,10 @@ fn what_ships_is_above_every_floor() {
 #[test]
 fn every_floor_is_in_deny_toml() {
     for (name, floor) in FLOORS {
-        let line = format!("crate = \"{name}@<{floor}\"");
+        let line = format!("crate = \"{name}:<{floor}\"");
         assert!(DENY.contains(&line), "{line}");
     }
+    assert!(!DENY.contains("@<"), "cargo-deny reads `@<` as `=`");
 }
 
 #[test]

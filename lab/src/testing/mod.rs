@@ -1,8 +1,12 @@
 //! `lab test`: every test this machine can run, counted, with what was left out and why.
 
+#[cfg(test)]
+mod attacks;
 mod cargo;
+mod coverage;
 #[cfg(test)]
 mod floors;
+mod night;
 mod pages;
 mod steps;
 mod tally;
@@ -41,7 +45,11 @@ struct Done {
 /// # Errors
 /// Outside the source tree, for an unknown part, or when a step can't be started.
 pub async fn run(global: &Global, args: &TestArgs) -> Result<Exit> {
-    let chosen = choose(&args.parts)?;
+    let chosen = if args.coverage {
+        vec!["coverage"]
+    } else {
+        choose(&args.parts)?
+    };
     let place = Place::resolve(global)?;
     let root = place
         .root

@@ -19,12 +19,28 @@ pub async fn run(bench: &Bench<'_>, tally: &mut Tally) -> Result<()> {
         tally.leave_out("the pages' lints and tests", NO_NODE);
         return Ok(());
     }
-    if !bench.root.join("frontend/node_modules").is_dir() {
-        let install = npm(bench, "ci --no-audit --no-fund --silent");
-        check("npm ci", install, tally).await?;
-    }
+    install(bench, tally).await?;
     check("eslint and tsc", npm(bench, "run lint --silent"), tally).await?;
     check("vitest", npm(bench, "test --silent"), tally).await
+}
+
+async fn install(bench: &Bench<'_>, tally: &mut Tally) -> Result<()> {
+    if bench.root.join("frontend/node_modules").is_dir() {
+        return Ok(());
+    }
+    let install = npm(bench, "ci --no-audit --no-fund --silent");
+    check("npm ci", install, tally).await
+}
+
+/// What vitest reaches of the pages, as a table and as HTML below `frontend/*/coverage`.
+pub async fn coverage(bench: &Bench<'_>, tally: &mut Tally) -> Result<()> {
+    if which("npm").is_none() {
+        tally.leave_out("the pages' coverage", NO_NODE);
+        return Ok(());
+    }
+    install(bench, tally).await?;
+    let command = npm(bench, "run coverage --silent --workspaces --if-present");
+    check("coverage of the pages", command, tally).await
 }
 
 /// Opens reports in Chromium: both themes, desktop and phone, with and without scripts.

@@ -7,8 +7,8 @@ use tokio::process::Command;
 
 use super::Bench;
 use super::cargo::{check, test};
-use super::pages;
 use super::tally::Tally;
+use super::{coverage, night, pages};
 use crate::chaos::catalogue;
 use crate::compile;
 use crate::place::{Place, target_dir};
@@ -26,13 +26,14 @@ pub async fn run(part: &str, bench: &Bench<'_>) -> Result<Tally> {
         "conformance" => conformance(bench, &mut tally).await?,
         "system" => system(bench, &mut tally).await?,
         "scenario" => scenarios(bench, &mut tally).await?,
+        "coverage" => coverage::run(bench, &mut tally).await?,
         other => bail!("no step {other}"),
     }
     Ok(tally)
 }
 
 /// Cargo in the source tree, with what is said once for all steps.
-fn cargo(bench: &Bench<'_>, line: &str) -> Command {
+pub fn cargo(bench: &Bench<'_>, line: &str) -> Command {
     let mut command = compile::cargo(bench.root);
     command.args(line.split_whitespace());
     if bench.require_all {
@@ -88,13 +89,27 @@ async fn lint(bench: &Bench<'_>, tally: &mut Tally) -> Result<()> {
             "install it with `rustup component add clippy`",
         );
     }
-    Ok(())
+    if which("cargo-deny").is_some() {
+        // Not the advisories: their database would have to be fetched.
+        let deny = cargo(bench, "deny --log-level error check bans licenses sources");
+        check("cargo deny", deny, tally).await
+    } else {
+        tally.leave_out(
+            "cargo deny",
+            "install it with `cargo install --locked cargo-deny`",
+        );
+        Ok(())
+    }
 }
 
 /// All tests of all crates, their documentation's examples among them.
 async fn unit(bench: &Bench<'_>, tally: &mut Tally) -> Result<()> {
     let line = "test --release --workspace --no-fail-fast";
-    test("cargo test", cargo(bench, line), tally).await
+    test("cargo test", cargo(bench, line), tally).await?;
+    if bench.night {
+        night::counts(bench, tally).await?;
+    }
+    Ok(())
 }
 
 /// A published Toxiproxy client against our fault proxy and, where installed, the real one; the

@@ -247,6 +247,7 @@ mod tests {
     }
 
     proptest! {
+        // attack(swapped ciphertext): any sealed value at another row -> refused
         #[test]
         fn what_is_sealed_opens_for_its_row_alone(plain in proptest::collection::vec(any::<u8>(), 0..200), row in "[a-z0-9]{1,20}") {
             let sealed = cipher().seal(&plain, &row);
@@ -254,6 +255,7 @@ mod tests {
             prop_assert_eq!(cipher().open(&sealed, "another"), Err(CryptoError::Refused));
         }
 
+        // attack: any text where a sealed value or the keys belong -> refused or read, without a panic
         #[test]
         fn nothing_panics_on_any_text(text in "\\PC{0,80}") {
             let _ = cipher().open(&text, "row");
@@ -261,6 +263,7 @@ mod tests {
         }
     }
 
+    // attack(unknown key): a value sealed with a key that is not there -> refused, the key is named
     #[test]
     fn keys_rotate_and_the_index_stays() {
         let key = |b: u8| BASE64.encode([b; 32]);

@@ -25,6 +25,8 @@ pub struct Config {
     /// Whether the sample accounts may exist and be used: in lab mode alone, since
     /// everybody knows their password.
     pub sample_accounts: bool,
+    /// `APP_ENV=production`: a database that has sample accounts is refused.
+    pub production: bool,
 }
 
 impl Config {
@@ -51,6 +53,7 @@ impl Config {
                 .into(),
             field_keys: FieldKeys::read(env),
             sample_accounts,
+            production: env.production(),
         }
     }
 }

@@ -159,6 +159,9 @@ pub async fn start_at(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let (db, store) = open(&config, |db| slots.database(db)).await?;
     let (core, rows) = assemble(&config, store, clock).await?;
     let core = Arc::new(core);
+    if config.production {
+        refuse_sample_accounts(&core).await?;
+    }
     if config.common.seed_sample_data {
         seed::run(&core)
             .await
@@ -202,6 +205,20 @@ pub async fn start_at(config: Config, clock: Clock) -> anyhow::Result<Running> {
         .start()
         .await?;
     Ok(running)
+}
+
+/// A production that was tried out first must not go on with accounts that everybody can log in to.
+async fn refuse_sample_accounts(core: &Core) -> anyhow::Result<()> {
+    let left = seed::left(core)
+        .await
+        .context("looking for sample accounts")?;
+    anyhow::ensure!(
+        left.is_empty(),
+        "the database has sample accounts, whose password everybody knows ({}): start production \
+         on a database of its own, or change their passwords first",
+        left.join(", ")
+    );
+    Ok(())
 }
 
 /// The database, brought up to date and then as `guard` has it, and the store on it.

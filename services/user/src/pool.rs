@@ -60,7 +60,7 @@ mod tests {
 
     use super::*;
 
-    // attack: login flood -> hashes at once at most as many as cores
+    // attack(hashes at once): login flood -> hashes at once at most as many as cores
     #[tokio::test]
     async fn no_more_than_its_workers_run_at_once() {
         static RUNNING: AtomicUsize = AtomicUsize::new(0);
@@ -83,7 +83,7 @@ mod tests {
         assert!((1..=2).contains(&MOST.load(Ordering::SeqCst)));
     }
 
-    // attack: login flood past the bounded queue -> refused at once, taken again afterwards
+    // attack(login flood): login flood past the bounded queue -> refused at once, taken again afterwards
     #[tokio::test]
     async fn a_full_queue_refuses_and_a_free_one_takes_again() {
         let pool = Arc::new(Pool::new(1, 1));

@@ -50,6 +50,24 @@ pub async fn run(core: &Core) -> Result<usize> {
     Ok(core.store.add_accounts(&new).await?.len())
 }
 
+/// The sample accounts that are there and still have the sample password.
+///
+/// # Errors
+/// When the database does, or hashing.
+pub async fn left(core: &Core) -> Result<Vec<String>> {
+    let mut left = Vec::new();
+    for (name, _) in names() {
+        let Some(found) = core.store.credentials(&unique_key(&name)).await? else {
+            continue;
+        };
+        let hash = Some(found.password_hash.as_str());
+        if core.hasher.verify(PASSWORD, hash).await? {
+            left.push(name);
+        }
+    }
+    Ok(left)
+}
+
 fn names() -> Vec<(String, Roles)> {
     let special = [
         (

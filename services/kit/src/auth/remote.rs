@@ -230,7 +230,7 @@ async fn read<T: DeserializeOwned>(response: reqwest::Response) -> Result<T, Fet
 mod tests {
     use super::*;
 
-    // attack: unknown key ids by the thousand -> keys are fetched at most once in 30 s
+    // attack(key refetch): unknown key ids by the thousand -> keys are fetched at most once in 30 s
     #[tokio::test(start_paused = true)]
     async fn strangers_cause_one_fetch_in_thirty_seconds() {
         let wanted = Wanted::default();

@@ -23,7 +23,7 @@ fn the_maker_of_tokens_makes_good_ones() {
     assert!(principal.roles.staff && !principal.roles.admin);
 }
 
-// attack: `alg` none, in any spelling, with and without a signature -> 401
+// attack(alg none): `alg` none, in any spelling, with and without a signature -> 401
 #[test]
 fn alg_none_is_refused() {
     let good = sign(&claims());
@@ -45,7 +45,7 @@ fn alg_none_is_refused() {
     }
 }
 
-// attack: HS256 (HS384, HS512) with the public PEM as the secret -> 401
+// attack(HS256): HS256 (HS384, HS512) with the public PEM as the secret -> 401
 #[test]
 fn a_public_key_is_no_secret() {
     let pem = pem(key());
@@ -64,7 +64,7 @@ fn a_public_key_is_no_secret() {
     }
 }
 
-// attack: `jku`, `x5u`, `jwk`, `kid` tricks in the header -> 401, no outbound call, no key refetch before 30 s
+// attack(key headers, key refetch): `jku`, `x5u`, `jwk`, `kid` tricks in the header -> 401, no outbound call, no key refetch before 30 s
 #[tokio::test]
 async fn a_header_names_no_key_of_its_own() {
     let users = UserService::start().await;
@@ -117,7 +117,7 @@ async fn a_header_names_no_key_of_its_own() {
     assert_eq!(service.status(&sign(&claims())).await, 200);
 }
 
-// attack: `exp` as text, null, missing, 1e400, negative, in the past -> 401
+// attack(exp and nbf): `exp` as text, null, missing, 1e400, negative, in the past -> 401
 #[test]
 fn every_token_ends() {
     let now = kit::time::now_ms() / 1000;
@@ -141,7 +141,7 @@ fn every_token_ends() {
     assert_eq!(verifier().verify(&expired), Err(TokenError::Expired));
 }
 
-// attack: `nbf` as text, null, 1e400, in the future -> 401
+// attack(exp and nbf): `nbf` as text, null, 1e400, in the future -> 401
 #[test]
 fn no_token_begins_later() {
     let now = kit::time::now_ms() / 1000;
@@ -186,7 +186,7 @@ fn missing_is_refused(name: &str) {
     assert!(verifier().verify(&sign(&claims)).is_err(), "without {name}");
 }
 
-// attack: wrong or missing `iss`, `aud`, `sub`, `token_type`, `user_id`, `sid` -> 401
+// attack(claims): wrong or missing `iss`, `aud`, `sub`, `token_type`, `user_id`, `sid` -> 401
 #[test]
 fn a_token_is_of_this_shop_and_of_the_right_kind() {
     for (name, value) in [

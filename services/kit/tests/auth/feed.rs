@@ -25,7 +25,7 @@ fn token(user_id: i64, sid: &str) -> String {
     ]))
 }
 
-// attack: access token after log-out, in the services that follow the user service -> refused within 5 s
+// attack(after log-out): access token after log-out, in the services that follow the user service -> refused within 5 s
 #[tokio::test]
 async fn an_ended_family_is_refused_in_every_service() {
     let users = UserService::start().await;
@@ -45,7 +45,7 @@ async fn an_ended_family_is_refused_in_every_service() {
     }
 }
 
-// attack: access token after deactivation or role loss, in the services that follow the user service -> refused within 5 s
+// attack(after deactivation, after role loss): access token after deactivation or role loss, in the services that follow the user service -> refused within 5 s
 #[tokio::test]
 async fn a_time_before_which_no_token_counts() {
     let users = UserService::start().await;

@@ -73,7 +73,7 @@ fn asking(secret: Option<&str>, bytes: usize) -> Request<ValidateUserRequest> {
     request
 }
 
-// attack: gRPC without secret, with a wrong, shorter, longer or bare one -> UNAUTHENTICATED
+// attack(gRPC secret): gRPC without secret, with a wrong, shorter, longer or bare one -> UNAUTHENTICATED
 #[tokio::test]
 async fn who_does_not_know_the_secret_is_refused() {
     let running = start(None).await;
@@ -97,7 +97,7 @@ async fn who_does_not_know_the_secret_is_refused() {
     client.validate_user(known).await.unwrap();
 }
 
-// attack: a 5 MiB message -> OUT_OF_RANGE or RESOURCE_EXHAUSTED; a gzip bomb -> UNIMPLEMENTED, it is never unpacked
+// attack(large message, gzip bomb): a 5 MiB message -> OUT_OF_RANGE or RESOURCE_EXHAUSTED; a gzip bomb -> UNIMPLEMENTED, it is never unpacked
 #[tokio::test]
 async fn a_message_has_a_bound_and_is_not_unpacked() {
     let running = start(None).await;
@@ -178,7 +178,7 @@ async fn ask(link: &Link) -> Result<ValidateUserResponse, String> {
     asked.await.map_err(|error| format!("{error:?}"))
 }
 
-// attack: gRPC without a certificate, or with one of a foreign CA -> refused in the handshake, by either side
+// attack(foreign CA): gRPC without a certificate, or with one of a foreign CA -> refused in the handshake, by either side
 #[tokio::test]
 async fn mutual_tls_lets_in_only_our_own() {
     let worlds = worlds();
@@ -245,7 +245,7 @@ async fn speaks(
     stream.read_exact(&mut settings).await.is_ok()
 }
 
-// attack: gRPC with TLS 1.2, or TLS 1.3 without a certificate -> refused in the handshake
+// attack(TLS 1.2): gRPC with TLS 1.2, or TLS 1.3 without a certificate -> refused in the handshake
 #[tokio::test]
 async fn between_services_there_is_tls_1_3_alone() {
     let worlds = worlds();

@@ -128,7 +128,7 @@ fn assert_limited(served: u32, limit: u32) {
     assert!((limit..=2 * limit).contains(&served), "{served} of {limit}");
 }
 
-// attack: a flood of anonymous requests, of one account's, of staff's, of log-ins -> 429 (never 401) with Retry-After, RateLimit-Limit, -Remaining, -Reset; log-ins strictest
+// attack(login flood): a flood of anonymous requests, of one account's, of staff's, of log-ins -> 429 (never 401) with Retry-After, RateLimit-Limit, -Remaining, -Reset; log-ins strictest
 #[tokio::test]
 async fn every_class_has_its_limit() {
     let running = start(None).await;
@@ -168,7 +168,7 @@ async fn every_class_has_its_limit() {
     assert_ne!(health.status(), 429);
 }
 
-// attack: one account from many addresses -> counted by account; many forged addresses from outside of a proxy -> counted by the true one
+// attack(forged X-Forwarded-For): one account from many addresses -> counted by account; many forged addresses from outside of a proxy -> counted by the true one
 #[tokio::test]
 async fn changing_the_address_does_not_help() {
     let running = start(None).await;

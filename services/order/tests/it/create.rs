@@ -85,6 +85,7 @@ async fn lines_of_one_product_are_merged() {
     assert_eq!(shop.products.units(5), 97);
 }
 
+// attack(price and owner in a body): price, total, `user_id` and status in an order's body -> ignored
 #[tokio::test]
 async fn price_owner_and_status_in_a_body_are_ignored() {
     let shop = Shop::open().await;

@@ -95,6 +95,7 @@ async fn staff_see_all_and_filter() {
     }
 }
 
+// attack(others' orders): reading another's order by its id -> 404, as for one that nobody has
 #[tokio::test]
 async fn an_order_is_for_its_owner_and_the_staff() {
     let shop = with_orders().await;
@@ -120,6 +121,7 @@ async fn an_order_is_for_its_owner_and_the_staff() {
     );
 }
 
+// attack(others' orders): another's history by the user's id -> 403, with orders and without
 #[tokio::test]
 async fn a_users_history_is_for_that_user_and_the_staff() {
     let shop = with_orders().await;
@@ -259,6 +261,7 @@ async fn no_file_of_the_database_has_the_owners_id() {
     }
 }
 
+// attack(swapped ciphertext): an order's owner swapped with another order's -> refused, 500, nothing of it is shown
 #[tokio::test]
 async fn an_owner_moved_to_another_order_is_refused() {
     let shop = with_orders().await;
@@ -273,6 +276,25 @@ async fn an_owner_moved_to_another_order_is_refused() {
     );
     let (status, _) = read(shop.get(BUYER, "/api/orders/1/")).await;
     assert_eq!(status, 200);
+}
+
+// attack(unknown key): an order's owner sealed with a key that the service does not have -> refused, 500, nothing of it is shown
+#[tokio::test]
+async fn an_owner_sealed_with_an_unknown_key_is_refused() {
+    let shop = with_orders().await;
+    shop.all_committed(5).await;
+    let foreign =
+        "UPDATE orders SET user_cipher = replace(user_cipher, 'v1.lab.', 'v1.other.') WHERE id = 1";
+    let changed = sqlx::query(foreign).execute(&shop.sql().await).await;
+    assert_eq!(changed.unwrap().rows_affected(), 1);
+    let (status, body) = read(shop.get(BUYER, "/api/orders/1/")).await;
+    assert_eq!(
+        (status, &body["code"]),
+        (500, &json!("internal_error")),
+        "{body}"
+    );
+    assert!(body["items"].is_null(), "{body}");
+    assert_eq!(read(shop.get(BUYER, "/api/orders/3/")).await.0, 200);
 }
 
 #[tokio::test]

@@ -135,6 +135,7 @@ async fn of_many_cancels_at_once_one_wins() {
     assert_eq!((won, shop.products.units(1)), (1, 100));
 }
 
+// attack(others' orders): cancelling another's order -> 404, as for one that nobody has
 #[tokio::test]
 async fn only_its_owner_cancels_an_order_and_only_while_nothing_is_packed() {
     let shop = Shop::open().await;

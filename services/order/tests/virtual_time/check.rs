@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use order_service::saga::memory::HeldState;
 
-use crate::shop::{Outcome, PRODUCTS, UNITS, World};
+use crate::shop::{Outcome, PRODUCTS, World};
 
 /// What holds at every moment.
 pub fn snapshot(world: &World) -> Vec<String> {
@@ -16,8 +16,11 @@ pub fn snapshot(world: &World) -> Vec<String> {
     for id in 1..=PRODUCTS {
         let of = |state| world.stock.units(id, state);
         let sum = available[&id] + of(HeldState::Held) + of(HeldState::Committed);
-        if sum != UNITS || available[&id] < 0 {
-            broken.push(format!("4: product {id} adds up to {sum} of {UNITS}"));
+        if sum != world.extent.units || available[&id] < 0 {
+            broken.push(format!(
+                "4: product {id} adds up to {sum} of {}",
+                world.extent.units
+            ));
         }
     }
     broken

@@ -26,11 +26,35 @@ use crate::{
 };
 
 pub const PRODUCTS: i32 = 3;
-pub const UNITS: i64 = 12;
 const CLIENTS: u64 = 5;
-const ORDERS: u64 = 3;
 const TTL: Duration = Duration::from_secs(6);
-const FAULTS_UNTIL: Duration = Duration::from_secs(25);
+/// From the last answer on, messages are still lost.
+const SETTLING: Duration = Duration::from_secs(25);
+
+/// How much happens in a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Orders of each client.
+    orders: u64,
+    /// Units of each product at the beginning: some orders find too few.
+    pub units: i64,
+    /// How long processes die and links are cut.
+    faults_until: Duration,
+}
+
+/// Over soon: a dozen crashes and cuts.
+pub const SHORT: Extent = Extent {
+    orders: 3,
+    units: 12,
+    faults_until: Duration::from_secs(25),
+};
+
+/// At least fifty crashes and cuts.
+pub const LONG: Extent = Extent {
+    orders: 40,
+    units: 130,
+    faults_until: Duration::from_secs(200),
+};
 
 /// What an attempt at an order came to, as its client knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,11 +79,13 @@ pub struct Attempt {
 pub struct Story {
     pub log: String,
     pub broken: Vec<String>,
+    /// Crashes and cuts; messages and transactions that got lost are not counted.
     pub faults: u64,
     pub acknowledged: u64,
 }
 
 pub struct World {
+    pub extent: Extent,
     pub clock: Arc<TokioClock>,
     pub net: Arc<Net>,
     pub journal: Arc<MemoryJournal>,
@@ -79,14 +105,14 @@ struct Process {
 }
 
 /// Runs a seed, with a defect switched on or none.
-pub fn run(seed: u64, defect: Option<&str>) -> Story {
+pub fn run(extent: Extent, seed: u64, defect: Option<&str>) -> Story {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
     runtime.block_on(async {
-        let world = World::new(seed, defect);
+        let world = World::new(extent, seed, defect);
         let broken = world.live().await;
         let attempts = world.attempts.lock();
         let ok = attempts
@@ -102,10 +128,11 @@ pub fn run(seed: u64, defect: Option<&str>) -> Story {
 }
 
 impl World {
-    fn new(seed: u64, defect: Option<&str>) -> Arc<Self> {
+    fn new(extent: Extent, seed: u64, defect: Option<&str>) -> Arc<Self> {
         let clock = Arc::new(TokioClock::start());
-        let units = (1..=PRODUCTS).map(|id| (id, UNITS));
+        let units = (1..=PRODUCTS).map(|id| (id, extent.units));
         Arc::new(Self {
+            extent,
             net: Net::new(seed),
             journal: Arc::new(MemoryJournal::new()),
             stock: Arc::new(MemoryStock::new(clock.clone(), units)),
@@ -140,7 +167,10 @@ impl World {
             client.unwrap();
             broken.extend(check::snapshot(self));
         }
-        sleep(FAULTS_UNTIL).await;
+        sleep(SETTLING).await;
+        while self.faulty() {
+            sleep(Duration::from_secs(1)).await;
+        }
         self.net.heal();
         // Whatever was left behind when the last fault ended is over after its time to live
         // and five seconds.
@@ -150,6 +180,11 @@ impl World {
         self.say(&format!("{:?}", self.journal.sagas()));
         self.say(&format!("{:?}", self.stock.available()));
         broken
+    }
+
+    fn faulty(&self) -> bool {
+        let past = self.clock.now_ms() - TokioClock::START_MS;
+        u128::from(past.unsigned_abs()) < self.extent.faults_until.as_millis()
     }
 
     fn start(self: &Arc<Self>, n: usize) {
@@ -181,7 +216,7 @@ impl World {
     }
 
     async fn crashes(self: Arc<Self>) {
-        while self.clock.now_ms() < TokioClock::START_MS + 25_000 {
+        while self.faulty() {
             sleep(self.net.millis(300, 5_000)).await;
             let n = usize::try_from(self.net.roll(2)).unwrap();
             self.crash(n);
@@ -191,7 +226,7 @@ impl World {
     }
 
     async fn cuts(self: Arc<Self>) {
-        while self.clock.now_ms() < TokioClock::START_MS + 25_000 {
+        while self.faulty() {
             sleep(self.net.millis(300, 4_000)).await;
             let link = ["product", "payment"][usize::try_from(self.net.roll(2)).unwrap()];
             self.say(&format!("{link} is cut off"));
@@ -211,7 +246,7 @@ impl World {
     }
 
     async fn client(self: Arc<Self>, client: u64) {
-        for n in 0..ORDERS {
+        for n in 0..self.extent.orders {
             sleep(self.net.millis(0, 4_000)).await;
             let key = format!("{client}-{n}");
             let line = Line {

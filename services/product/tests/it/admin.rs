@@ -7,6 +7,7 @@ use common::{As, Shop};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+// attack: a product changed by nobody, a customer or staff -> 401 or 403, nothing changes
 #[tokio::test]
 async fn only_admins_write() {
     let shop = Shop::with_samples().await;

@@ -17,7 +17,7 @@ fn refused(variables: &[(&str, &str)]) -> String {
     text
 }
 
-// attack: product-service without its secrets in production -> does not start, names each and how to set it
+// attack(default secrets): product-service without its secrets in production -> does not start, names each and how to set it
 #[test]
 fn what_is_missing_is_named_all_at_once() {
     let text = refused(&[("APP_ENV", "production")]);
@@ -26,7 +26,7 @@ fn what_is_missing_is_named_all_at_once() {
     }
 }
 
-// attack: product-service with lab mode, default secrets or sample accounts in production -> does not start, names each
+// attack(default secrets, sample accounts): product-service with lab mode, default secrets or sample accounts in production -> does not start, names each
 #[test]
 fn what_everybody_knows_is_refused() {
     let text = refused(&[

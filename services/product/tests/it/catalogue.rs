@@ -237,6 +237,7 @@ async fn search_finds_all_words_as_prefixes_best_match_first() {
     assert_eq!(second.names(), laptops[3..6]);
 }
 
+// attack: operators and quotes of SQL and full-text search typed into the search -> plain words
 #[tokio::test]
 async fn nothing_typed_into_search_is_an_operator() {
     let shop = Shop::with_samples().await;

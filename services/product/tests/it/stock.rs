@@ -13,7 +13,7 @@ use proto::product::{
 use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinSet;
-use tonic::Code;
+use tonic::{Code, Status};
 
 const UNKNOWN: i32 = ReservationState::Unknown as i32;
 const COMMITTED: i32 = ReservationState::Committed as i32;
@@ -102,6 +102,7 @@ async fn availability_over_grpc() {
     }
 }
 
+// attack(gRPC secret): gRPC of the product service without the secret -> UNAUTHENTICATED
 #[tokio::test]
 async fn without_the_secret_nothing_is_told() {
     let shop = Shop::with_samples().await;
@@ -270,16 +271,14 @@ async fn what_no_caller_should_send_is_an_invalid_argument() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_100_buyers_of_ten_units_ten_are_sold_to() {
     let shop = Arc::new(Shop::empty().await);
-    for round in 0..cases(5) {
+    for round in 0..cases(20) {
         let id = shop.product("A", 10).await;
         let mut buyers = JoinSet::new();
         for buyer in 0..100 {
             let shop = Arc::clone(&shop);
             buyers.spawn(async move {
-                shop.reserve(&format!("{round}-{buyer}"), &[(id, 1)])
-                    .await
-                    .unwrap()
-                    .reserved
+                let (key, lines) = (format!("{round}-{buyer}"), [(id, 1)]);
+                taken(|| shop.reserve(&key, &lines)).await.reserved
             });
         }
         let sold = buyers
@@ -321,13 +320,24 @@ async fn one_key_at_once_reserves_once_and_releases_once() {
     assert_eq!((shop.units(id).await, shop.ledger(id).await.0), (10, 10));
 }
 
-/// `CASES`, where it is set, in place of what keeps a run short.
+/// `CASES`, where it is set, in place of a pull request's count.
 fn cases(otherwise: usize) -> usize {
     std::env::var("CASES").map_or(otherwise, |n| n.parse().unwrap())
 }
 
-/// 64 clients with two writes a case each (and a product): 704 writes otherwise; `CASES=400` are
-/// the 50 000 of a pull request's target.
+/// The answer to a call. All wait for the one connection that writes; on a machine that is busy with
+/// something else one may wait too long and is told UNAVAILABLE. SQLITE_BUSY would be INTERNAL.
+async fn taken<T, F: Future<Output = Result<T, Status>>>(call: impl Fn() -> F) -> T {
+    loop {
+        match call().await {
+            Err(status) if status.code() == Code::Unavailable => {}
+            answer => return answer.unwrap(),
+        }
+    }
+}
+
+/// 64 clients, two writes a case each, which no database answers with SQLITE_BUSY: 400 cases are
+/// 51 200 writes, 8 000 at night more than a million.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sixty_four_writers_never_meet_a_busy_database() {
     let shop = Arc::new(Shop::empty().await);
@@ -336,13 +346,14 @@ async fn sixty_four_writers_never_meet_a_busy_database() {
     for writer in 0..64 {
         let shop = Arc::clone(&shop);
         writers.spawn(async move {
-            for n in 0..cases(5) {
+            for n in 0..cases(400) {
                 let key = format!("{writer}-{n}");
-                assert!(shop.reserve(&key, &[(id, 2)]).await.unwrap().reserved);
+                let lines = [(id, 2)];
+                assert!(taken(|| shop.reserve(&key, &lines)).await.reserved);
                 let end = if n % 2 == 0 {
-                    shop.commit(&key).await
+                    taken(|| shop.try_commit(&key)).await
                 } else {
-                    shop.release(&key).await
+                    taken(|| shop.try_release(&key)).await
                 };
                 assert_eq!(end, if n % 2 == 0 { COMMITTED } else { RELEASED });
             }
@@ -357,7 +368,7 @@ async fn sixty_four_writers_never_meet_a_busy_database() {
         });
     }
     writers.join_all().await;
-    let sold = 64 * 2 * i64::try_from(cases(5).div_ceil(2)).unwrap();
+    let sold = 64 * 2 * i64::try_from(cases(400).div_ceil(2)).unwrap();
     assert_eq!(i64::from(shop.units(id).await), 1_000_000 - sold);
     assert_eq!(shop.ledger(id).await.0, 1_000_000 - sold);
 }

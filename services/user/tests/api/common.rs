@@ -46,6 +46,20 @@ pub fn key() -> SigningKey {
     SigningKey::load_or_make(&key_path()).unwrap()
 }
 
+/// In lab mode, with the sample accounts.
+fn lab_config(database: &Path, keys: &Path) -> Config {
+    let mut common = Common::for_test("user");
+    common.database_url = Some(format!("sqlite://{}?mode=rwc", database.display()));
+    common.seed_sample_data = true;
+    Config {
+        common,
+        private_key_path: keys.to_owned(),
+        field_keys: FieldKeys::for_test(),
+        sample_accounts: true,
+        production: false,
+    }
+}
+
 impl Shop {
     /// In lab mode, with the sample accounts.
     pub async fn start() -> Self {
@@ -81,7 +95,7 @@ impl Shop {
     }
 
     /// Another process on the same database, out of lab mode.
-    pub async fn in_production(&self) -> Self {
+    pub async fn out_of_lab(&self) -> Self {
         self.replica_with(|config| {
             config.common.seed_sample_data = false;
             config.common.lab = None;
@@ -97,15 +111,7 @@ impl Shop {
         change: impl FnOnce(&mut Config),
     ) -> Self {
         let database = folder.path().join("users.db");
-        let mut common = Common::for_test("user");
-        common.database_url = Some(format!("sqlite://{}?mode=rwc", database.display()));
-        common.seed_sample_data = true;
-        let mut config = Config {
-            common,
-            private_key_path: keys.clone(),
-            field_keys: FieldKeys::for_test(),
-            sample_accounts: true,
-        };
+        let mut config = lab_config(&database, &keys);
         change(&mut config);
         let running = start_at(config, clock.clone()).await.unwrap();
         let client = Client::new(format!("http://{}", running.http));
@@ -117,6 +123,17 @@ impl Shop {
             client,
             folder,
         }
+    }
+
+    /// Tries to start `APP_ENV=production` on the shop's database and keys; why it did not.
+    pub async fn refused_in_production(&self) -> Option<String> {
+        let mut config = lab_config(&self.database, &self.keys);
+        config.common.seed_sample_data = false;
+        config.common.lab = None;
+        config.sample_accounts = false;
+        config.production = true;
+        let started = start_at(config, self.clock.clone()).await;
+        started.err().map(|error| format!("{error:#}"))
     }
 
     /// Runs the binary on the shop's database and keys; success, and what it printed.

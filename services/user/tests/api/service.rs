@@ -57,7 +57,7 @@ async fn grpc_tells_valid_from_unknown_and_inactive_users() {
     );
 }
 
-// attack: gRPC of the user service without the secret, or with a wrong one -> UNAUTHENTICATED
+// attack(gRPC secret): gRPC of the user service without the secret, or with a wrong one -> UNAUTHENTICATED
 #[tokio::test]
 async fn grpc_needs_the_secret() {
     let shop = Shop::start().await;
@@ -88,19 +88,19 @@ async fn sample_accounts_are_the_same_everywhere_and_made_once() {
     assert_eq!(admin.client.get("/api/users/").await.body["count"], 12);
 }
 
-// attack: sample accounts in production -> 401 with the sample password, none are made
+// attack(sample accounts): a sample account out of lab mode -> 401 with the sample password, none are made
 #[tokio::test]
-async fn production_knows_no_sample_accounts() {
+async fn out_of_the_lab_no_sample_account_logs_in() {
     let lab = Shop::start().await;
-    let production = lab.in_production().await;
-    assert!(production.running.control.is_none(), "no control API");
+    let outside = lab.out_of_lab().await;
+    assert!(outside.running.control.is_none(), "no control API");
     let sample = json!({ "username": "admin", "password": SAMPLE });
-    production
+    outside
         .client
         .post("/api/token/", &sample)
         .await
         .is_error(401, "authentication_failed");
-    production.customer("ann").await;
+    outside.customer("ann").await;
     let output = Command::new(env!("CARGO_BIN_EXE_user-service"))
         .arg("seed")
         .env_clear()
@@ -321,7 +321,7 @@ async fn the_command_line_makes_an_admin() {
     }
 }
 
-// attack: default secrets in production -> the user service does not start and names what is missing
+// attack(default secrets): default secrets in production -> the user service does not start and names what is missing
 #[test]
 fn outside_the_lab_it_names_what_is_missing_and_does_not_start() {
     let output = Command::new(env!("CARGO_BIN_EXE_user-service"))

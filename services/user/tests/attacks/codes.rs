@@ -8,7 +8,7 @@ use crate::guarded::{code_at, guarded, password_step, second_step, wrong_code};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-// attack: verify-login without, with a forged, with another's pending login; wrong code -> one 401, not sooner one than another
+// attack(pending login): verify-login without, with a forged, with another's pending login; wrong code -> one 401, not sooner one than another
 #[tokio::test]
 async fn without_its_own_password_step_nothing_completes() {
     let shop = Shop::start().await;
@@ -51,7 +51,7 @@ async fn without_its_own_password_step_nothing_completes() {
     assert_eq!(second_step(&of_ann, "ANN", &code).await.status, 200);
 }
 
-// attack: verify-login with a pending login that is too old or from before a password change -> 401
+// attack(pending login): verify-login with a pending login that is too old or from before a password change -> 401
 #[tokio::test]
 async fn a_pending_login_ends_with_its_five_minutes_and_with_the_password() {
     let shop = Shop::start().await;
@@ -101,7 +101,7 @@ async fn a_race_for_a_backup_token_has_one_winner() {
     assert_eq!(count(401) + count(429), 31, "{statuses:?}");
 }
 
-// attack: restart of the log-in to reset the guess counter -> no extra guess: 20 wrong codes a day, then 429
+// attack(guess counter): restart of the log-in to reset the guess counter -> no extra guess: 20 wrong codes a day, then 429
 #[tokio::test]
 async fn wrong_codes_are_limited_for_the_account_and_not_for_the_log_in() {
     let shop = Shop::start().await;
@@ -144,7 +144,7 @@ async fn wrong_codes_are_limited_for_the_account_and_not_for_the_log_in() {
     );
 }
 
-// attack: parallel guesses past the limit -> no extra guess: of 40 at once 20 are looked at, the others get 429
+// attack(parallel guesses): parallel guesses past the limit -> no extra guess: of 40 at once 20 are looked at, the others get 429
 #[tokio::test]
 async fn guesses_at_once_get_no_extra_one_and_right_codes_count_for_nothing() {
     let shop = Shop::start().await;
@@ -174,7 +174,7 @@ async fn guesses_at_once_get_no_extra_one_and_right_codes_count_for_nothing() {
     assert_eq!((count(401), count(429)), (20, 20));
 }
 
-// attack: one TOTP code several times at once -> one log-in
+// attack(TOTP code again): one TOTP code several times at once -> one log-in
 #[tokio::test]
 async fn a_race_of_one_code_has_one_winner() {
     let shop = Shop::start().await;
@@ -195,7 +195,7 @@ async fn a_race_of_one_code_has_one_winner() {
     assert_eq!(winners, 1);
 }
 
-// attack: ciphertext of a second factor swapped between rows -> refused
+// attack(swapped ciphertext): ciphertext of a second factor swapped between rows -> refused
 #[tokio::test]
 async fn secrets_are_sealed_at_rest_and_bound_to_their_row() {
     let shop = Shop::start().await;
@@ -236,7 +236,7 @@ async fn secrets_are_sealed_at_rest_and_bound_to_their_row() {
     }
 }
 
-// attack: TOTP code again, or an earlier step after a later one -> 401
+// attack(TOTP code again): TOTP code again, or an earlier step after a later one -> 401
 #[tokio::test]
 async fn a_code_works_once_and_never_after_a_later_one() {
     let shop = Shop::start().await;
@@ -260,7 +260,7 @@ async fn a_code_works_once_and_never_after_a_later_one() {
     assert_eq!(second_step(&client, "ann", &next).await.status, 200);
 }
 
-// attack: completing another's pending login, or one's own twice -> 401
+// attack(pending login): completing another's pending login, or one's own twice -> 401
 #[tokio::test]
 async fn a_pending_login_is_its_owners_and_ends_with_its_use() {
     let shop = Shop::start().await;

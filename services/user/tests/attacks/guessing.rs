@@ -51,7 +51,7 @@ async fn guess_wrong(shop: &Shop, name: &str) {
     }
 }
 
-// attack: password guessing on one account, from many addresses (forged X-Forwarded-For) -> 429 after ten, a doubling wait
+// attack(forged X-Forwarded-For): password guessing on one account, from many addresses (forged X-Forwarded-For) -> 429 after ten, a doubling wait
 #[tokio::test]
 async fn guesses_on_an_account_slow_down_wherever_they_come_from() {
     let shop = stopped().await;
@@ -90,7 +90,7 @@ async fn an_unknown_name_slows_down_as_a_known_one() {
     assert_eq!(bodies[0], bodies[1]);
 }
 
-// attack: locking a victim out -> the owner, from a known device, still gets in; a forged or foreign device cookie does not help
+// attack(locking out): locking a victim out -> the owner, from a known device, still gets in; a forged or foreign device cookie does not help
 #[tokio::test]
 async fn a_known_device_gets_in_whatever_strangers_do() {
     let shop = stopped().await;
@@ -159,7 +159,7 @@ async fn a_known_device_gets_in_whatever_strangers_do() {
     is_slowed(&log_in(&device, "user0", SAMPLE).await);
 }
 
-// attack: parallel password guesses past the limit -> no extra guess, at two replicas together
+// attack(parallel guesses): parallel password guesses past the limit -> no extra guess, at two replicas together
 #[tokio::test]
 async fn guesses_at_once_get_no_extra_one() {
     let shop = stopped().await;
@@ -231,7 +231,7 @@ async fn a_stolen_access_token_guesses_no_password() {
     assert_eq!(changed.status, 200, "{}", changed.body);
 }
 
-// attack: password of 1 MiB -> 400 (413 where the body is larger than a body may be), nothing is hashed
+// attack(password of 1 MiB): password of 1 MiB -> 400 (413 where the body is larger than a body may be), nothing is hashed
 #[tokio::test]
 async fn an_endless_password_is_refused_before_it_is_hashed() {
     let shop = Shop::start().await;
@@ -264,7 +264,7 @@ async fn an_endless_password_is_refused_before_it_is_hashed() {
     assert_eq!(log_in(&shop.client, "ann", PASSWORD).await.status, 200);
 }
 
-// attack: login flood -> 503 with Retry-After beyond a bounded queue; other pages answer meanwhile
+// attack(login flood): login flood -> 503 with Retry-After beyond a bounded queue; other pages answer meanwhile
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_log_ins_has_a_bounded_queue() {
     let shop = Shop::start().await;
@@ -295,7 +295,7 @@ async fn a_flood_of_log_ins_has_a_bounded_queue() {
 
 // attack: telling unknown names from wrong passwords by the time -> medians at most 2 % apart
 #[tokio::test]
-#[ignore = "a night's: 4000 log-ins take minutes"]
+#[ignore = "at night: 4000 log-ins take minutes"]
 async fn unknown_and_wrong_take_the_same_time() {
     let shop = Shop::start().await;
     let pairs = std::env::var("CASES").map_or(2000, |text| text.parse::<u64>().unwrap());

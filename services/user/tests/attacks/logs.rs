@@ -91,7 +91,7 @@ fn encodings(secret: &str) -> Vec<String> {
     all
 }
 
-// attack: secrets in logs, at the finest level, in any encoding -> none: passwords, tokens, codes, cookies, second-factor secrets
+// attack(secrets in logs): secrets in logs, at the finest level, in any encoding -> none: passwords, tokens, codes, cookies, second-factor secrets
 #[tokio::test]
 async fn no_secret_stands_in_the_log() {
     let folder = tempfile::tempdir().unwrap();
@@ -177,7 +177,7 @@ async fn no_secret_stands_in_the_log() {
     }
 }
 
-// attack: log injection by names, headers and query -> escaped: every line is one JSON object of ours
+// attack(log injection): log injection by names, headers and query -> escaped: every line is one JSON object of ours
 #[tokio::test]
 async fn nobody_writes_a_line_of_his_own() {
     let folder = tempfile::tempdir().unwrap();

@@ -10,8 +10,11 @@ mod guarded;
 
 mod codes;
 mod guessing;
+mod lab;
 mod logs;
+mod production;
 mod revoked;
 mod rotation;
+mod samples;
 mod sessions;
 mod tokens;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::common::{Other, PASSWORD, SAMPLE, Shop, refresh, until};
 
-// attack: access token after log-out -> refused in every service within 5 s
+// attack(after log-out): access token after log-out -> refused in every service within 5 s
 #[tokio::test]
 async fn after_a_log_out() {
     let shop = Shop::start().await;
@@ -31,7 +31,7 @@ async fn after_a_log_out() {
     }
 }
 
-// attack: access token of a family whose spent refresh token came back -> refused in every service within 5 s
+// attack(spent refresh): access token of a family whose spent refresh token came back -> refused in every service within 5 s
 #[tokio::test]
 async fn after_a_theft_was_noticed() {
     let shop = Shop::start().await;
@@ -45,7 +45,7 @@ async fn after_a_theft_was_noticed() {
     order.refuses(&next.text("access")).await;
 }
 
-// attack: access token after deactivation -> refused in every service within 5 s
+// attack(after deactivation): access token after deactivation -> refused in every service within 5 s
 #[tokio::test]
 async fn after_a_deactivation() {
     let shop = Shop::start().await;
@@ -59,7 +59,7 @@ async fn after_a_deactivation() {
     order.takes(&bob.access).await;
 }
 
-// attack: access token of another session after a password change -> refused in every service within 5 s
+// attack(after password change): access token of another session after a password change -> refused in every service within 5 s
 #[tokio::test]
 async fn after_a_password_change() {
     let shop = Shop::start().await;
@@ -76,7 +76,7 @@ async fn after_a_password_change() {
     order.takes(&again.access).await;
 }
 
-// attack: staff's access token after the role was taken away -> refused in every service within 5 s
+// attack(after role loss): staff's access token after the role was taken away -> refused in every service within 5 s
 #[tokio::test]
 async fn after_the_loss_of_a_role() {
     let shop = Shop::start().await;
@@ -106,7 +106,7 @@ async fn after_the_loss_of_a_role() {
     }
 }
 
-// attack: access token after a log-out at another replica, one replica down -> refused in every service within 5 s
+// attack(after log-out): access token after a log-out at another replica, one replica down -> refused in every service within 5 s
 #[tokio::test]
 async fn with_several_replicas() {
     let shop = Shop::start().await;
@@ -132,7 +132,7 @@ async fn with_several_replicas() {
     order.refuses(&user.access).await;
 }
 
-// attack: access token after log-out, the user service gone since -> still refused, good ones still taken
+// attack(after log-out): access token after log-out, the user service gone since -> still refused, good ones still taken
 #[tokio::test]
 async fn while_the_user_service_is_down() {
     let shop = Shop::start().await;
@@ -153,7 +153,7 @@ async fn while_the_user_service_is_down() {
     }
 }
 
-// attack: more log-outs at once than a page of the feed holds -> all refused within 5 s
+// attack(after log-out): more log-outs at once than a page of the feed holds -> all refused within 5 s
 #[tokio::test]
 async fn after_more_log_outs_than_a_page_holds() {
     let shop = Shop::start().await;

@@ -17,7 +17,7 @@ async fn is_ended(client: &Client, refresh_token: &str, access: &str) {
         .is_error(401, "token_not_valid");
 }
 
-// attack: spent refresh token after the grace -> family revoked, thief and owner are out
+// attack(spent refresh): spent refresh token after the grace -> family revoked, thief and owner are out
 #[tokio::test]
 async fn a_spent_refresh_token_ends_its_family() {
     let shop = Shop::start().await;
@@ -28,7 +28,7 @@ async fn a_spent_refresh_token_ends_its_family() {
     is_ended(&shop.client, &next.text("refresh"), &next.text("access")).await;
 }
 
-// attack: spent refresh token within the grace, once its successor was used -> family revoked
+// attack(spent refresh): spent refresh token within the grace, once its successor was used -> family revoked
 #[tokio::test]
 async fn a_used_successor_ends_the_grace() {
     let shop = Shop::start().await;
@@ -39,7 +39,7 @@ async fn a_used_successor_ends_the_grace() {
     is_ended(&shop.client, &third.text("refresh"), &third.text("access")).await;
 }
 
-// attack: one refresh token 32 times at once, at two replicas -> one successor, byte for byte
+// attack(32 refreshes at once): one refresh token 32 times at once, at two replicas -> one successor, byte for byte
 #[tokio::test]
 async fn of_32_at_once_there_is_one_successor() {
     let shop = Shop::start().await;
@@ -100,7 +100,7 @@ async fn a_new_password_ends_the_other_sessions() {
     assert_eq!(refresh(&shop.client, &ann.refresh).await.status, 200);
 }
 
-// attack: cross-site refresh and log-out by our cookie -> 403
+// attack(cross-site refresh, cross-site log-out): cross-site refresh and log-out by our cookie -> 403
 #[tokio::test]
 async fn another_site_can_not_use_our_cookie() {
     let shop = Shop::start().await;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::common::{PASSWORD, SAMPLE, Shop, claims_of, refresh};
 
-// attack: `alg` none, HS256 with the public PEM, foreign or missing `kid`, bad `exp`, `nbf`, `iss`, `aud`, type, on private and public endpoints and at the refresh -> 401
+// attack(alg none, HS256, key headers, exp and nbf, claims): `alg` none, HS256 with the public PEM, foreign or missing `kid`, bad `exp`, `nbf`, `iss`, `aud`, type, on private and public endpoints and at the refresh -> 401
 #[tokio::test]
 async fn forged_and_misused_tokens_are_refused_everywhere() {
     let shop = Shop::start().await;
@@ -107,7 +107,7 @@ async fn forged_and_misused_tokens_are_refused_everywhere() {
         .is_error(403, "permission_denied");
 }
 
-// attack: roles in a registration, a profile or a token -> ignored, 403
+// attack(roles in a body): roles in a registration, a profile or a token -> ignored, 403
 #[tokio::test]
 async fn nobody_gives_himself_a_role() {
     let shop = Shop::start().await;
@@ -138,7 +138,7 @@ async fn nobody_gives_himself_a_role() {
     }
 }
 
-// attack: access token where a refresh token belongs, and the other way round -> 401
+// attack(claims): access token where a refresh token belongs, and the other way round -> 401
 #[tokio::test]
 async fn a_token_is_good_for_one_thing() {
     let shop = Shop::start().await;
@@ -175,7 +175,7 @@ async fn the_feed_is_for_services_alone() {
     assert_eq!(feed.body["keys"], json!([crate::common::key().kid()]));
 }
 
-// attack: other users' accounts, read or changed by id, by method, slash and %2e tricks -> 403 or 404, nothing changes
+// attack(others' users, path tricks): other users' accounts, read or changed by id, by method, slash and %2e tricks -> 403 or 404, nothing changes
 #[tokio::test]
 async fn another_account_is_out_of_reach() {
     let shop = Shop::start().await;

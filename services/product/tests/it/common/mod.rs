@@ -303,23 +303,25 @@ impl Shop {
     }
 
     pub async fn commit(&self, key: &str) -> i32 {
-        self.grpc
-            .clone()
-            .commit_reservation(reservation(key))
-            .await
-            .unwrap()
-            .into_inner()
-            .state
+        self.try_commit(key).await.unwrap()
+    }
+
+    pub async fn try_commit(&self, key: &str) -> Result<i32, Status> {
+        let call = self.grpc.clone().commit_reservation(reservation(key)).await;
+        call.map(|answer| answer.into_inner().state)
     }
 
     pub async fn release(&self, key: &str) -> i32 {
-        self.grpc
+        self.try_release(key).await.unwrap()
+    }
+
+    pub async fn try_release(&self, key: &str) -> Result<i32, Status> {
+        let call = self
+            .grpc
             .clone()
             .release_reservation(reservation(key))
-            .await
-            .unwrap()
-            .into_inner()
-            .state
+            .await;
+        call.map(|answer| answer.into_inner().state)
     }
 
     pub async fn give_back(&self, key: &str) -> i32 {

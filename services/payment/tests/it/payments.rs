@@ -136,6 +136,7 @@ async fn what_is_above_the_limit_is_declined_for_good() {
     assert_eq!(bank.capture("b").await, PaymentState::Declined);
 }
 
+// attack(gRPC secret): gRPC of the payment service without the secret -> UNAUTHENTICATED
 #[tokio::test]
 async fn another_amount_and_a_key_that_is_none_are_refused() {
     let bank = Bank::open(None).await;

@@ -1,0 +1,40 @@
+//! Production mode, with the real binary: what is missing or known to everybody is named at once, and
+//! nothing starts.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::process::Command;
+
+/// What it says on its way out.
+fn refused(variables: &[(&str, &str)]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_payment-service"))
+        .env_clear()
+        .current_dir(std::env::temp_dir())
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    text
+}
+
+// attack(default secrets): payment-service without its secrets in production -> does not start, names each and how to set it
+#[test]
+fn what_is_missing_is_named() {
+    let text = refused(&[("APP_ENV", "production")]);
+    assert!(text.contains("SERVICE_SECRET"), "{text}");
+}
+
+// attack(default secrets): payment-service with lab mode or default secrets in production -> does not start, names each
+#[test]
+fn what_everybody_knows_is_refused() {
+    let text = refused(&[
+        ("APP_ENV", "production"),
+        ("LAB_MODE", "1"),
+        ("LAB_CONTROL_PORT", "0"),
+        ("LAB_TOKEN", "t"),
+        ("SERVICE_SECRET", "changeme"),
+    ]);
+    for name in ["LAB_MODE", "LAB_TOKEN", "SERVICE_SECRET"] {
+        assert!(text.contains(name), "{name}: {text}");
+    }
+}
