@@ -64,6 +64,8 @@ pub enum Command {
     Doctor,
     /// Show the logs of the parts
     Logs(LogsArgs),
+    /// The mails about orders that the running lab has delivered into its outbox folder, newest last
+    Outbox(OutboxArgs),
     /// The current code of a 2FA secret, for trying 2FA without a phone
     Totp {
         /// The `secret_key` of the 2FA set-up (base32)
@@ -134,6 +136,17 @@ pub struct LogsArgs {
     /// How many of the last lines of each part to show
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
     pub lines: usize,
+}
+
+/// `lab outbox`
+#[derive(Debug, Args)]
+pub struct OutboxArgs {
+    /// Only the newest N [default: all]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub newest: Option<usize>,
+    /// Print JSON: {"mails":[{"event","delivered","to","subject","text"}]}
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `lab chaos …`

@@ -17,6 +17,7 @@ mod interrupt;
 mod links;
 mod load;
 mod logs;
+mod outbox;
 mod parts;
 mod place;
 mod policy;
@@ -111,6 +112,7 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
         Command::Report(args) => report::run(&args).await,
         Command::Runs(command) => runs::run(&place()?, &command),
         Command::Logs(args) => logs::show(&place()?, &args).await,
+        Command::Outbox(args) => outbox::run(&place()?, &args),
         Command::Totp { secret } => totp::run(&secret),
         Command::Certs(args) => certs::run(&args, &place()?.data).map(|()| Exit::Held),
         Command::Shim(args) => shim::run(&args).map(|()| Exit::Held),

@@ -71,7 +71,7 @@ impl Caller {
         let call = Call {
             method: op.as_str(),
             request_id: &prepared.request_id,
-            idempotent: op.is_idempotent(),
+            idempotent: prepared.repeatable,
             deadline: Deadline::after(self.bound),
         };
         let answered = slot

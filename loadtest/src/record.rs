@@ -104,6 +104,9 @@ pub struct Record {
     pub bytes: u64,
 }
 
+/// What the shop answers while the first request of an idempotency key is under way.
+const IN_FLIGHT: &str = "idempotency_key_in_flight";
+
 impl Record {
     /// From when it should have started until its answer had been read.
     #[must_use]
@@ -123,6 +126,9 @@ impl Record {
         match self.status {
             _ if self.op != Op::Order || !self.sent => Effect::None,
             200..=299 if self.order_id.is_some() => Effect::Done,
+            // An attempt before the last, or the key's first request, may have made it.
+            400..=499 if self.attempts > 1 => Effect::Unknown,
+            409 if self.code.as_deref() == Some(IN_FLIGHT) => Effect::Unknown,
             400..=499 => Effect::None,
             _ => Effect::Unknown,
         }

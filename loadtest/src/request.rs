@@ -19,6 +19,7 @@ use crate::client::{Answer, Interrupted};
 use crate::draw::{Draws, Purpose};
 use crate::error::LoadError;
 use crate::mix::Op;
+use crate::orders::Orders;
 use crate::people::{People, Population, secret};
 use crate::plan::Plan;
 use crate::record::{Judgement, judge};
@@ -28,6 +29,7 @@ use crate::target::LoadTarget;
 use crate::template::{self, Plain};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const LAB_TOKEN: HeaderName = HeaderName::from_static("x-lab-token");
 const PRIORITY: HeaderName = HeaderName::from_static(resilience::priority::HEADER);
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -53,6 +55,8 @@ pub struct Prepared {
     pub customer: i64,
     /// What it orders or asks a quote for.
     pub lines: Vec<Line>,
+    /// Whether the load's own policy may repeat it after an unknown outcome.
+    pub repeatable: bool,
     /// The statuses of a good answer, on a system that isn't the shop; any 2xx if there are none.
     pub expect: Option<Arc<[u16]>>,
 }
@@ -78,6 +82,7 @@ pub struct Requests {
     /// Of each stream, by its place.
     priorities: Vec<Option<HeaderValue>>,
     people: Arc<Population>,
+    orders: Orders,
     /// What the operations are on a system that isn't the shop.
     plain: BTreeMap<Op, Plain>,
 }
@@ -111,6 +116,7 @@ impl Requests {
             products: target.products.clone(),
             lab_token,
             priorities: plan.streams.iter().map(level).collect(),
+            orders: target.orders,
             people: Arc::new(Population::new(
                 &target.customers,
                 target.password.as_deref(),
@@ -155,6 +161,9 @@ impl Requests {
         if let Some(Some(level)) = self.priorities.get(arrival.stream) {
             request = request.header(PRIORITY, level);
         }
+        if arrival.op == Op::Order && self.orders == Orders::Keyed {
+            request = request.header(IDEMPOTENCY_KEY, &request_id);
+        }
         let visitor = choice.customer.map(|place| &people.visitors[place]);
         if let Some(visitor) = visitor {
             if self.lab_token.is_some() {
@@ -176,6 +185,7 @@ impl Requests {
             request_id,
             customer: visitor.map_or(0, |visitor| visitor.user_id),
             lines,
+            repeatable: self.orders.may_repeat(arrival.op),
             expect: None,
         })
     }
@@ -196,6 +206,7 @@ impl Requests {
             request_id,
             customer: 0,
             lines: Vec::new(),
+            repeatable: arrival.op.is_idempotent(),
             expect: Some(plain.expect()),
         }
     }

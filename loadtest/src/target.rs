@@ -15,6 +15,7 @@ use url::Url;
 use crate::error::LoadError;
 use crate::fixtures::Renewal;
 use crate::mix::Op;
+use crate::orders::Orders;
 use crate::plan::Plan;
 use crate::template::Template;
 
@@ -95,6 +96,8 @@ pub struct LoadTarget {
     ///
     /// [`SlotSpec::resolve`]: resilience::SlotSpec::resolve
     pub policies: Vec<(u32, Policy)>,
+    /// How orders are sent.
+    pub orders: Orders,
     /// Hears what those policies decide.
     pub observer: Arc<dyn Observer>,
     /// How customers with fresh tokens are had, for loads that last longer than tokens live.
@@ -136,6 +139,7 @@ impl LoadTarget {
             max_in_flight: Self::MAX_IN_FLIGHT,
             run: String::new(),
             policies: Vec::new(),
+            orders: Orders::Once,
             observer: Arc::new(Fanout::default()),
             renewal: None,
             requests: BTreeMap::new(),

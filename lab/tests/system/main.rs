@@ -8,6 +8,7 @@ mod cleanup;
 mod crash;
 mod faults;
 mod harness;
+mod integrity;
 mod policy;
 mod processes;
 mod readme;

@@ -153,6 +153,20 @@ fn effects_are_never_guessed() {
     );
     let refused = TransportError::Connect(String::new());
     assert_eq!(effect(Op::Order, broken(None, refused)), Effect::None);
+    // The key's first request is under way: what comes of it is not known.
+    let in_flight = r#"{"code":"idempotency_key_in_flight"}"#;
+    assert_eq!(
+        effect(Op::Order, answer(409, false, in_flight)),
+        Effect::Unknown
+    );
+    assert_eq!(effect(Op::Order, answer(409, false, "{}")), Effect::None);
+    // Nor what an attempt before the last has done.
+    let judged = judge(Op::Order, &answer(400, false, ""));
+    let again = Record {
+        attempts: 2,
+        ..record(Op::Order, judged)
+    };
+    assert_eq!(again.effect(), Effect::Unknown);
     assert_eq!(
         effect(Op::Quote, broken(None, TransportError::Timeout)),
         Effect::None

@@ -7,14 +7,14 @@
 
 use crate::common;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use common::{Seen, Shop, drain, plan};
-use loadtest::{Effect, LoadTarget, Outcome, Record, clock, run};
+use loadtest::{Effect, LoadTarget, Orders, Outcome, Record, clock, run};
 use parking_lot::Mutex;
 use resilience::observe::{Event, Observer};
 use resilience::{Policy, SlotSpec};
@@ -102,6 +102,46 @@ async fn orders_are_not_repeated_unless_surely_not_sent() {
         assert!(record.error.as_deref().unwrap().starts_with("connect: "));
         assert_eq!(record.effect(), Effect::None);
     }
+}
+
+/// The keys that the attempts of each request came with.
+async fn keys(orders: Orders) -> Vec<Vec<Option<String>>> {
+    let shop = Shop::open(third_time_lucky(StatusCode::BAD_GATEWAY)).await;
+    let target = LoadTarget {
+        policies: naive(),
+        orders,
+        ..shop.target()
+    };
+    let records = load(target, "order", 6).await;
+    assert!(
+        records
+            .iter()
+            .all(|r| (r.status, r.attempts, r.order_id) == (200, 3, Some(7)))
+    );
+    let seen = shop.seen.lock().await;
+    let of = |record: &Record| {
+        let id = Some(record.request_id.as_str());
+        let attempts = seen.iter().filter(|r| r.header("x-request-id") == id);
+        let keys = attempts.map(|r| r.header("idempotency-key").map(str::to_owned));
+        keys.collect::<Vec<_>>()
+    };
+    records.iter().map(of).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_are_repeated_where_that_is_asked_for_and_a_key_is_each_requests_own() {
+    for attempts in keys(Orders::Repeated).await {
+        assert_eq!(attempts, [None, None, None]);
+    }
+    let keyed = keys(Orders::Keyed).await;
+    let mut all = HashSet::new();
+    for attempts in &keyed {
+        let key = attempts[0].clone().unwrap();
+        assert_eq!(attempts.len(), 3);
+        assert!(attempts.iter().all(|other| other.as_ref() == Some(&key)));
+        all.insert(key);
+    }
+    assert_eq!(all.len(), keyed.len(), "no two requests share one");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

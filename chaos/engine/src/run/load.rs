@@ -57,6 +57,7 @@ impl Trial<'_> {
         if let Some(plain) = &target.load {
             load.requests = plain.requests.clone();
         }
+        load.orders = self.go.arm.orders;
         if self.go.arm.named.contains(known::LOAD) {
             load.policies = policies(self.go.arm)?;
             load.observer = Arc::new(Tell {

@@ -3,15 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use loadtest::{LoadError, Orders};
 use resilience::{SlotSpec, policy::PolicyError, server::ServerSpec};
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::Arm;
-use super::known::{SLOTS, is_server};
+use super::known::{LOAD, SLOTS, is_server};
 use super::read::{At, Table, to_json};
 use crate::diagnostics::{Collector, list};
+
+/// The key of an arm that is no slot.
+const ORDERS: &str = "orders";
 
 /// Reads every arm; an arm with a problem is left out, its problem reported.
 pub(super) fn read(c: &mut Collector<'_>, table: &Table<'_, '_>) -> Vec<Arm> {
@@ -45,13 +49,16 @@ fn arm(c: &mut Collector<'_>, name: String, slots: &Table<'_, '_>) -> Arm {
         name,
         specs: BTreeMap::new(),
         named: BTreeSet::new(),
+        orders: Orders::Once,
         resets: BTreeMap::new(),
     };
     for (slot, preset) in SLOTS {
         arm.specs.insert(slot.to_owned(), unnamed(slot, preset));
     }
     for (slot, value) in slots.entries() {
-        if SLOTS.iter().any(|(known, _)| *known == slot.value) {
+        if slot.value == ORDERS {
+            arm.orders = orders(c, value);
+        } else if SLOTS.iter().any(|(known, _)| *known == slot.value) {
             arm.specs
                 .insert(slot.value.clone(), to_json(value.get_ref()));
             arm.named.insert(slot.value.clone());
@@ -61,13 +68,29 @@ fn arm(c: &mut Collector<'_>, name: String, slots: &Table<'_, '_>) -> Arm {
                 slot.span,
                 "policy slot",
                 &slot.value,
-                SLOTS.iter().map(|(s, _)| *s),
+                SLOTS.iter().map(|(s, _)| *s).chain([ORDERS]),
             );
         }
+    }
+    if arm.orders == Orders::Repeated && !arm.named.contains(LOAD) {
+        let message = "`orders = \"repeated\"` repeats nothing without a policy in the slot `load`";
+        c.error(slots.span(), message);
     }
     let resets = |(slot, spec): (&String, &Value)| Some((slot.clone(), reset(slot, spec)?));
     arm.resets = arm.specs.iter().filter_map(resets).collect();
     arm
+}
+
+/// How the load of this arm sends orders.
+fn orders(c: &mut Collector<'_>, value: &Spanned<DeValue<'_>>) -> Orders {
+    let read = match value.get_ref().as_str() {
+        Some(name) => name.parse().map_err(|e: LoadError| e.to_string()),
+        None => Err("`orders` is a string".to_owned()),
+    };
+    read.unwrap_or_else(|why| {
+        c.error(value.span(), why);
+        Orders::Once
+    })
 }
 
 /// The policy of a slot that the arm doesn't name.

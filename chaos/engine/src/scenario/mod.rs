@@ -164,6 +164,8 @@ pub struct Arm {
     pub specs: BTreeMap<String, serde_json::Value>,
     /// The slots that the file names; the others have their default.
     pub named: BTreeSet<String>,
+    /// How the load sends orders.
+    pub orders: loadtest::Orders,
     /// The breaker's reset of each slot that has a breaker.
     pub resets: BTreeMap<String, Duration>,
 }

@@ -6,6 +6,7 @@ use payment_service::{App, Config};
 use proto::payment::{
     AuthorizeRequest, PaymentRequest, PaymentState, payment_service_client::PaymentServiceClient,
 };
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tonic::{Code, Request, transport::Channel};
 
@@ -74,6 +75,14 @@ impl Bank {
         .fetch_one(&db.read)
         .await
         .unwrap()
+    }
+
+    async fn books(&self, query: &str, token: &str) -> (u16, Value) {
+        let control = self.running.control.unwrap();
+        let url = format!("http://{control}/lab/integrity{query}");
+        let get = reqwest::Client::new().get(url).bearer_auth(token);
+        let answer = get.send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
     async fn switch(&self, defect: &str) -> u16 {
@@ -158,4 +167,48 @@ async fn the_seeded_defect_captures_twice() {
     bank.capture("k").await;
     assert_eq!(bank.paid("k").await, (10, 2));
     assert_eq!(bank.switch("no_such_thing").await, 400);
+}
+
+#[tokio::test]
+async fn the_books_tell_every_payment_as_it_is() {
+    let bank = Bank::open(Some(1000)).await;
+    for key in ["a", "b", "c", "d"] {
+        bank.authorize(key, 500).await.unwrap();
+    }
+    bank.authorize("declined", 1001).await.unwrap();
+    bank.capture("b").await;
+    bank.capture("c").await;
+    bank.void("c").await;
+    bank.capture("d").await;
+    bank.switch("capture_twice").await;
+    bank.capture("d").await;
+    bank.void("tombstone").await;
+    let row = |key: &str, amount: i64, captured: i64, refunded: i64| json!({ "order_key": key, "amount": amount, "captured": captured, "refunded": refunded });
+    let expected = json!({ "payments": [
+        row("a", 500, 0, 0), row("b", 500, 500, 0), row("c", 500, 500, 500),
+        row("d", 500, 1000, 0), row("declined", 1001, 0, 0), row("tombstone", 0, 0, 0),
+    ]});
+    assert_eq!(bank.books("", "test-token").await, (200, expected));
+    assert_eq!(bank.books("", "wrong").await.0, 401);
+    assert_eq!(bank.books("?only=stock", "test-token").await.0, 400);
+}
+
+#[tokio::test]
+async fn outside_of_lab_mode_there_is_no_control_port() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut common = Common::for_test("payment");
+    let file = dir.path().join("p.db");
+    common.database_url = Some(format!("sqlite://{}?mode=rwc", file.display()));
+    common.lab = None;
+    let limit_cents = None;
+    let running = App::start(Config {
+        common,
+        limit_cents,
+    })
+    .await
+    .unwrap();
+    assert_eq!(running.control, None);
+    let url = format!("http://{}/lab/integrity", running.http);
+    assert_eq!(reqwest::get(url).await.unwrap().status(), 404);
+    running.shutdown().await;
 }

@@ -258,7 +258,7 @@ async fn fixtures_make_customers_that_can_act_at_once() {
         assert_eq!(answer.status, 400, "{}", answer.body);
         assert!(answer.body["error"].is_string());
     }
-    let wanted = json!({ "customers": 30, "staff": 2, "run": "outage" });
+    let wanted = json!({ "customers": 30, "staff": 2, "admins": 1, "run": "outage" });
     let (first, second) = tokio::join!(
         fixtures(&shop, "test-token", wanted.clone()),
         fixtures(&shop, "test-token", wanted)
@@ -267,6 +267,7 @@ async fn fixtures_make_customers_that_can_act_at_once() {
         assert_eq!(made.status, 200, "{}", made.body);
         assert_eq!(made.body["customers"].as_array().unwrap().len(), 30);
         assert_eq!(made.body["staff"].as_array().unwrap().len(), 2);
+        assert_eq!(made.body["admins"].as_array().unwrap().len(), 1);
     }
     let customer = &first.body["customers"][29];
     let client = shop.client.with_token(customer["access"].as_str().unwrap());
@@ -279,6 +280,9 @@ async fn fixtures_make_customers_that_can_act_at_once() {
         .get("/api/users/")
         .await
         .is_error(403, "permission_denied");
+    let admin = first.body["admins"][0]["access"].as_str().unwrap();
+    let me = shop.client.with_token(admin).get("/api/users/me/").await;
+    assert_eq!(me.body["roles"], json!(["staff", "admin"]), "{}", me.body);
     let staff = first.body["staff"][1]["access"].as_str().unwrap();
     assert_eq!(
         shop.client

@@ -97,6 +97,7 @@ for = "4s"
 [arms.shop]
 order-database = "none"
 load = "naive"
+orders = "keyed"
 
 [[check]]
 id = "a"
@@ -145,6 +146,8 @@ fn everything_reads_as_written() {
     assert_eq!(abort.slower_than, Some(Duration::from_secs(2)));
     let shop = s.arm("shop").unwrap();
     assert!(shop.named.contains("load") && !shop.named.contains("order-user"));
+    assert_eq!(shop.orders, loadtest::Orders::Keyed);
+    assert!(!shop.specs.contains_key("orders"));
     let times: Vec<u64> = fault(&s.full, "flap")
         .times()
         .map(|t| t.as_secs())

@@ -358,6 +358,19 @@ fn each_mistake_is_told_once_and_where_it_is() {
         ),
         // Arms.
         ("load = \"naive\"", "load = \"nave\"", "\"nave\"", "naive"),
+        (
+            "orders = \"keyed\"",
+            "orders = \"keydd\"",
+            "\"keydd\"",
+            "did you mean `keyed`?",
+        ),
+        ("orders = \"keyed\"", "orders = 1", "1", "is a string"),
+        (
+            "load = \"naive\"\norders = \"keyed\"",
+            "orders = \"repeated\"",
+            "[arms.shop]",
+            "repeats nothing without a policy",
+        ),
     ] {
         let changed = ALL.replacen(from, to, 1);
         let told = errors(from, to);

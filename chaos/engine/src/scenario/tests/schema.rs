@@ -191,10 +191,14 @@ fn the_schema_knows_the_names_that_the_reader_knows() {
         names.sort();
         names
     };
-    let slots = known::SLOTS.iter().map(|(slot, _)| *slot).collect();
+    let slots = known::SLOTS.iter().map(|(slot, _)| *slot);
     assert_eq!(
         keys("/$defs/arms/additionalProperties/properties"),
-        sorted(slots)
+        sorted(slots.chain(["orders"]).collect())
+    );
+    assert_eq!(
+        names("/$defs/arms/additionalProperties/properties/orders/enum"),
+        loadtest::Orders::ALL.map(loadtest::Orders::as_str)
     );
     let ops = loadtest::Op::ALL.iter().map(|op| op.as_str()).collect();
     assert_eq!(keys("/$defs/mix/anyOf/1/properties"), sorted(ops));

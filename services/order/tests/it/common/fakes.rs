@@ -60,6 +60,11 @@ impl Calls {
         self.faults.lock().entry(method).or_default().extend(faults);
     }
 
+    /// No faults any more for a method.
+    pub fn forget(&self, method: &'static str) {
+        self.faults.lock().remove(method);
+    }
+
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().clone()
     }

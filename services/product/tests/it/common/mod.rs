@@ -334,6 +334,14 @@ impl Shop {
             .state
     }
 
+    /// What the books say.
+    pub async fn books(&self, query: &str) -> Answer {
+        let control = self.running.control.unwrap();
+        let url = format!("http://{control}/lab/integrity{query}");
+        let get = self.client.get(url).bearer_auth("test-token");
+        read(get.send().await.unwrap()).await
+    }
+
     /// Switches a seeded defect on.
     pub async fn defect(&self, name: &str) {
         let control = self.running.control.unwrap();
