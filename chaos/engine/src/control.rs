@@ -31,6 +31,11 @@ struct Policies {
 }
 
 #[derive(Deserialize)]
+struct Defects {
+    removed: Vec<FaultCounts>,
+}
+
+#[derive(Deserialize)]
 struct Faults {
     faults: Vec<Value>,
 }
@@ -198,6 +203,30 @@ impl Control {
         send_if_there(&self.what("removing the faults from"), request)
             .await
             .map(drop)
+    }
+
+    /// Switches a seeded defect on, or renews its lease.
+    ///
+    /// # Errors
+    /// [`EngineError::Http`], with the service's own words.
+    pub async fn put_defect(&self, defect: &str, lease: &str) -> Result<(), EngineError> {
+        let url = self.url(&format!("/lab/defects/{defect}"));
+        let request = self.client.put(url).bearer_auth(&self.token);
+        let request = request.json(&serde_json::json!({ "lease": lease }));
+        let what = self.what(&format!("switching the defect `{defect}` on in"));
+        send(&what, request).await.map(drop)
+    }
+
+    /// Switches a seeded defect off; how often the code went wrong since it was switched on.
+    ///
+    /// # Errors
+    /// [`EngineError::Http`].
+    pub async fn remove_defect(&self, defect: &str) -> Result<u64, EngineError> {
+        let what = self.what(&format!("switching the defect `{defect}` off in"));
+        let url = self.url(&format!("/lab/defects/{defect}"));
+        let request = self.client.delete(url).bearer_auth(&self.token);
+        let answer: Defects = send_json(&what, request).await?;
+        Ok(answer.removed.iter().map(|removed| removed.acted).sum())
     }
 
     /// Fresh breakers, budgets, limiters and caches.
