@@ -181,6 +181,21 @@ impl Db {
         }
     }
 
+    /// Begins a transaction that sees one moment and changes nothing.
+    ///
+    /// # Errors
+    /// As sqlx: no connection in time, or the database said no.
+    pub async fn snapshot(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        match self.backend {
+            // A reader of a WAL keeps what its first statement saw.
+            Backend::Sqlite => self.read.begin().await,
+            Backend::Postgres => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+                self.read.begin_with(begin).await
+            }
+        }
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors
@@ -333,6 +348,23 @@ mod tests {
             .await
             .unwrap_err();
         assert!(is_unique_violation(&again));
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_sees_one_moment() {
+        let (_dir, db) = open().await;
+        db.migrate(&STEPS).await.unwrap();
+        let count = "SELECT COUNT(*) FROM t";
+        let mut tx = db.snapshot().await.unwrap();
+        let before: i64 = sqlx::query_scalar(count).fetch_one(&mut *tx).await.unwrap();
+        let insert = sqlx::query("INSERT INTO t (n) VALUES (1)");
+        insert.execute(&db.write).await.unwrap();
+        let still: i64 = sqlx::query_scalar(count).fetch_one(&mut *tx).await.unwrap();
+        let after: i64 = sqlx::query_scalar(count)
+            .fetch_one(&db.write)
+            .await
+            .unwrap();
+        assert_eq!((before, still, after), (0, 0, 1));
     }
 
     #[tokio::test]

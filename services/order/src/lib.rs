@@ -9,6 +9,7 @@
 
 #![warn(missing_docs)]
 
+mod books;
 pub mod checkout;
 pub mod clients;
 pub mod config;
@@ -36,6 +37,7 @@ use resilience::{observe::Fanout, preset, slot::Slot, slot::SlotName};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    books::Books,
     checkout::Checkout,
     clients::{PaymentClient, Products, Users},
     config::Config,
@@ -44,7 +46,8 @@ use crate::{
     saga::{Journal, Payments, Recovery, Saga, Settings, Stock, tidy},
     seed::{Sampler, Seeding},
     store::{
-        DEFECTS, FAILPOINTS, Guarded, GuardedJournal, MIGRATIONS, OrderStore, SqlStore, guarded,
+        BookStore, DEFECTS, FAILPOINTS, Guarded, GuardedJournal, MIGRATIONS, OrderStore, SqlStore,
+        guarded,
     },
 };
 
@@ -86,7 +89,9 @@ impl Service for App {
             .seed_sample_data
             .then(|| sampler(&config, &sql))
             .transpose()?;
-        let outbox = Outbox::new(sql, mailer(&config)?, slots.failpoints());
+        let mailer = mailer(&config)?;
+        let books = Books::new(Arc::clone(&sql) as Arc<dyn BookStore>, Arc::clone(&mailer));
+        let outbox = Outbox::new(sql, mailer, slots.failpoints());
         let (checkout, recovery) = (parts.checkout.clone(), parts.recovery);
         // Dropped with the last connection: no order can begin after that.
         let serving = CancellationToken::new();
@@ -103,6 +108,10 @@ impl Service for App {
             .auth(verifier)
             .health(health)
             .slots(slots)
+            .books(books::PARTS, move |only| {
+                let books = books.clone();
+                async move { books.tell(only.is_some()).await }
+            })
             .task("orders", move |_| async move {
                 serving.cancelled().await;
                 checkout.finished().await;

@@ -13,10 +13,11 @@ pub mod store;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use kit::{Running, Server, Slots, db::Db, health::Health};
+use kit::{ApiError, Running, Server, Slots, db::Db, health::Health};
 use proto::payment::payment_service_server::PaymentServiceServer;
+use serde_json::json;
 
-use crate::store::{DEFECTS, FAILPOINTS, MIGRATIONS, SqlStore};
+use crate::store::{DEFECTS, FAILPOINTS, MIGRATIONS, SqlStore, Store as _, StoreError};
 
 pub use config::Config;
 
@@ -49,6 +50,7 @@ impl kit::cli::Service for App {
         defects.declare(DEFECTS);
         let db = slots.database(open(&common).await?);
         let store = Arc::new(SqlStore::new(db.clone(), points.clone(), defects));
+        let books = Arc::clone(&store);
         let grpc = PaymentServiceServer::with_interceptor(
             grpc::Grpc::new(store, points, limit_cents),
             kit::grpc::secret(&common.service_secret),
@@ -58,6 +60,10 @@ impl kit::cli::Service for App {
             .grpc(tonic::service::Routes::new(grpc), &[grpc::NAME])
             .health(health)
             .slots(slots)
+            .books(&[], move |_| {
+                let store = Arc::clone(&books);
+                async move { Ok(json!(store.books().await?)) }
+            })
             .start()
             .await?;
         Ok(running)
@@ -70,6 +76,15 @@ impl kit::cli::Service for App {
     /// There is no sample data: the sample orders were paid long ago.
     async fn seed(config: Config) -> anyhow::Result<()> {
         open(&config.common).await.map(drop)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Database(error) => error.into(),
+            other @ StoreError::UnknownState { .. } => Self::internal(other),
+        }
     }
 }
 

@@ -3,12 +3,16 @@
 //! Every call is one transaction with a conditional update, so that a repeat, whenever it comes,
 //! moves no money again.
 
+mod books;
+
 use async_trait::async_trait;
 use kit::{
     db::{Db, Migration},
     lab::{Defects, Failpoints},
 };
 use sqlx::{Any, Row, Transaction};
+
+pub use books::{Books, PaymentRow};
 
 use crate::domain::{Payment, State};
 
@@ -52,6 +56,8 @@ pub trait Store: Send + Sync + 'static {
     async fn void(&self, order_key: &str, at: i64) -> Result<Payment, StoreError>;
     /// Where it stands.
     async fn find(&self, order_key: &str) -> Result<Option<Payment>, StoreError>;
+    /// Every payment with what was taken and given back, at one moment.
+    async fn books(&self) -> Result<Books, StoreError>;
 }
 
 /// The failpoints of this service.
@@ -175,6 +181,10 @@ impl Store for SqlStore {
             read(order_key, row)
         };
         self.db.timed("find_payment", work).await
+    }
+
+    async fn books(&self) -> Result<Books, StoreError> {
+        books::read(&self.db).await
     }
 }
 

@@ -21,6 +21,7 @@ use std::{convert::identity, sync::Arc};
 use anyhow::Context as _;
 use kit::{Running, Server, Slots, cache::MemoryCache, db::Db, health::Health};
 use proto::product::product_service_server::ProductServiceServer;
+use serde_json::json;
 
 use crate::{
     catalogue::Catalogue,
@@ -98,6 +99,7 @@ impl kit::cli::Service for App {
                 }
             });
         let (fixtures, reset, sweep) = (Arc::clone(&shared), Arc::clone(&shared), shared);
+        let books = Arc::clone(&store);
         let running = Server::new(&common)
             .shared_counts(Arc::new(counts))
             .rest(rest.merge(kit::docs::router(NAME, document)))
@@ -106,6 +108,10 @@ impl kit::cli::Service for App {
             .health(health)
             .slots(slots)
             .fixtures(move |body| Box::pin(fixtures::make(Arc::clone(&fixtures), body)))
+            .books(&["stock"], move |only| {
+                let store = Arc::clone(&books);
+                async move { Ok(json!(store.books(only.is_none()).await?)) }
+            })
             .on_reset(move || {
                 let shared = Arc::clone(&reset);
                 Box::pin(async move { shared.catalogue.clear().await })

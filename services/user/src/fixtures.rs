@@ -17,6 +17,7 @@ const MOST: i64 = 10_000;
 struct Wanted {
     customers: usize,
     staff: usize,
+    admins: usize,
     run: String,
 }
 
@@ -38,14 +39,12 @@ pub async fn make(core: &Core, body: Value) -> ApiResult<Value> {
     let password = random_token::<16>();
     let password_hash = core.hasher.hash(&password).await?;
     let mark = random_token::<4>();
-    let staff = Roles {
-        staff: true,
-        admin: false,
-    };
-    let mut new = Vec::with_capacity(wanted.customers + wanted.staff);
+    let roles = |staff, admin| Roles { staff, admin };
+    let mut new = Vec::with_capacity(wanted.customers + wanted.staff + wanted.admins);
     for (kind, roles, count) in [
         ("c", Roles::default(), wanted.customers),
-        ("s", staff, wanted.staff),
+        ("s", roles(true, false), wanted.staff),
+        ("a", roles(true, true), wanted.admins),
     ] {
         for n in 0..count {
             let username = format!("{}-{mark}-{kind}{n}", wanted.run);
@@ -58,8 +57,9 @@ pub async fn make(core: &Core, body: Value) -> ApiResult<Value> {
         }
     }
     let mut made = add(core, new).await?;
+    let admins = made.split_off(wanted.customers + wanted.staff);
     let staff = made.split_off(wanted.customers);
-    Ok(json!({ "customers": made, "staff": staff, "password": password }))
+    Ok(json!({ "customers": made, "staff": staff, "admins": admins, "password": password }))
 }
 
 fn read(body: Value) -> ApiResult<Wanted> {
@@ -69,6 +69,7 @@ fn read(body: Value) -> ApiResult<Wanted> {
     let mut form = Form::of(map);
     let customers = form.opt_int("customers", 0..=MOST).unwrap_or(0);
     let staff = form.opt_int("staff", 0..=MOST).unwrap_or(0);
+    let admins = form.opt_int("admins", 0..=MOST).unwrap_or(0);
     let run = form.opt_text("run", 1..=40).unwrap_or_else(|| "run".into());
     if !run
         .chars()
@@ -85,6 +86,7 @@ fn read(body: Value) -> ApiResult<Wanted> {
     Ok(Wanted {
         customers: usize::try_from(customers).unwrap_or(0),
         staff: usize::try_from(staff).unwrap_or(0),
+        admins: usize::try_from(admins).unwrap_or(0),
         run,
     })
 }

@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 
 use super::{
-    armed,
+    armed, books,
+    books::Books,
     events::EventBus,
     faults::{self, Faults},
     policies,
@@ -33,13 +34,14 @@ pub(crate) struct Control {
     pub(crate) bus: EventBus,
     pub(crate) faults: Option<Faults>,
     pub(crate) fixtures: Option<Fixtures>,
+    pub(crate) books: Option<Books>,
     pub(crate) resets: Vec<Reset>,
     pub(crate) token: Arc<SecretString>,
 }
 
 pub(crate) fn router(control: Control) -> Router {
     let token = Arc::clone(&control.token);
-    let held = control.faults.clone();
+    let (held, books) = (control.faults.clone(), control.books.clone());
     let slots = control.slots.as_ref();
     let points = slots.map(Slots::failpoints).unwrap_or_default();
     let defects = slots.map(Slots::defects).unwrap_or_default();
@@ -58,6 +60,7 @@ pub(crate) fn router(control: Control) -> Router {
         .with_state(control)
         .merge(held.map(faults::router).unwrap_or_default())
         .merge(armed::router(points, defects))
+        .merge(books::router(books))
         .fallback(|| async {
             refuse(
                 StatusCode::NOT_FOUND,

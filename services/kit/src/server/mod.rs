@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 
 use crate::{
-    ApiError, Common, Slots,
+    ApiError, ApiResult, Common, Slots,
     auth::{self, Verifier},
     grpc,
     health::Health,
@@ -21,7 +21,7 @@ use crate::{
         serve::Limits,
     },
     lab::{
-        self, Control, Fixtures, Reset,
+        self, Books, Control, Fixtures, Reset,
         events::EventBus,
         faults::{Faults, RestFaults},
     },
@@ -65,6 +65,7 @@ pub struct Server {
     health: Option<Health>,
     slots: Option<Slots>,
     fixtures: Option<Fixtures>,
+    books: Option<Books>,
     resets: Vec<Reset>,
     tasks: Vec<(&'static str, Task)>,
     limits: Limits,
@@ -86,6 +87,7 @@ impl Server {
             health: None,
             slots: None,
             fixtures: None,
+            books: None,
             resets: Vec::new(),
             tasks: Vec::new(),
             limits: Limits::default(),
@@ -140,6 +142,19 @@ impl Server {
         F: Future<Output = Result<Value, ApiError>> + Send + 'static,
     {
         self.fixtures = Some(Arc::new(move |wanted| Box::pin(make(wanted))));
+        self
+    }
+
+    /// What the lab's `GET /lab/integrity` tells here: the one of `parts` that `?only=` names, or all.
+    pub fn books<F>(
+        mut self,
+        parts: &'static [&'static str],
+        tell: impl Fn(Option<&'static str>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ApiResult<Value>> + Send + 'static,
+    {
+        self.books = Some(Books::new(parts, tell));
         self
     }
 
@@ -375,6 +390,7 @@ impl Server {
             ),
             faults: self.faults().cloned(),
             fixtures: self.fixtures.clone(),
+            books: self.books.clone(),
             resets: self.resets(),
             token: Arc::new(lab.token.clone()),
         };

@@ -1,6 +1,11 @@
 //! Where mails go: to an SMTP server, or into a folder.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use kit::time::iso;
@@ -22,7 +27,7 @@ pub enum MailError {
     Smtp(#[from] lettre::transport::smtp::Error),
     /// The folder.
     #[error("outbox folder: {0}")]
-    Folder(#[from] std::io::Error),
+    Folder(#[from] io::Error),
     /// It took too long.
     #[error("not delivered within {0:?}")]
     Slow(Duration),
@@ -36,6 +41,12 @@ pub trait Mailer: Send + Sync {
     /// # Errors
     /// [`MailError`]; it may have been delivered all the same.
     async fn send(&self, event: &Event) -> Result<(), MailError>;
+
+    /// The ids of the events whose mails lie with the receiver; none where nobody can look.
+    ///
+    /// # Errors
+    /// [`MailError`]
+    async fn received(&self) -> Result<Option<BTreeSet<String>>, MailError>;
 }
 
 /// The mail of an event. `Message-ID` (RFC 5322 § 3.6.4) and `X-Event-Id` are the same in every
@@ -104,6 +115,10 @@ impl Mailer for SmtpMailer {
         self.transport.send(message(event, &self.from)?).await?;
         Ok(())
     }
+
+    async fn received(&self) -> Result<Option<BTreeSet<String>>, MailError> {
+        Ok(None)
+    }
 }
 
 /// Writes each mail into a folder, as `<event_id>.eml`: a repeat takes the first one's place, so
@@ -134,6 +149,28 @@ impl Mailer for FolderMailer {
         tokio::fs::rename(&part, &path).await?;
         Ok(())
     }
+
+    async fn received(&self) -> Result<Option<BTreeSet<String>>, MailError> {
+        let dir = self.dir.clone();
+        let listing = tokio::task::spawn_blocking(move || mails_in(&dir)).await;
+        Ok(Some(listing.map_err(io::Error::other)??))
+    }
+}
+
+/// The names of whole mails; a folder that is not there yet has none.
+fn mails_in(dir: &Path) -> io::Result<BTreeSet<String>> {
+    let files = match std::fs::read_dir(dir) {
+        Ok(files) => files,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => return Err(error),
+    };
+    let mut mails = BTreeSet::new();
+    for file in files {
+        let name = file?.file_name().into_string().unwrap_or_default();
+        let event = name.strip_suffix(".eml").filter(|id| !id.starts_with('.'));
+        mails.extend(event.map(str::to_owned));
+    }
+    Ok(mails)
 }
 
 #[cfg(test)]
@@ -159,6 +196,7 @@ mod tests {
     async fn a_mail_delivered_twice_is_one_file() {
         let dir = tempfile::tempdir().unwrap();
         let mailer = FolderMailer::new(dir.path().join("out"), "shop@example.com".parse().unwrap());
+        assert_eq!(mailer.received().await.unwrap(), Some(BTreeSet::new()));
         mailer.send(&event()).await.unwrap();
         let again = Event {
             fence: 2,
@@ -167,6 +205,8 @@ mod tests {
         mailer.send(&again).await.unwrap();
         let files: Vec<_> = std::fs::read_dir(dir.path().join("out")).unwrap().collect();
         assert_eq!(files.len(), 1);
+        let received = mailer.received().await.unwrap().unwrap();
+        assert_eq!(received, BTreeSet::from(["k.confirmed".to_owned()]));
         let text = std::fs::read_to_string(files[0].as_ref().unwrap().path()).unwrap();
         for part in [
             "To: a@example.com",

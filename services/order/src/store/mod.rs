@@ -1,5 +1,6 @@
 //! Where orders are kept: the seam, behind which stands all SQL.
 
+mod books;
 pub mod guarded;
 mod guarded_journal;
 mod life;
@@ -10,6 +11,7 @@ mod sql;
 
 use async_trait::async_trait;
 
+pub use books::{BookStore, Everything, OpenSaga, OpenWork, ShownOrder, Written};
 pub use guarded::Guarded;
 pub use guarded_journal::GuardedJournal;
 pub use sql::{MIGRATIONS, SqlStore};

@@ -14,7 +14,7 @@ use crate::{
 
 type Tx = Transaction<'static, Any>;
 
-const ACTIVE: &str = "('open', 'placed', 'committed', 'undoing', 'cancelling')";
+pub(super) const ACTIVE: &str = "('open', 'placed', 'committed', 'undoing', 'cancelling')";
 
 /// What a sealed answer is bound to.
 pub(super) fn answer_bound_to(order_key: &str) -> String {

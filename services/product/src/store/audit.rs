@@ -18,7 +18,7 @@ pub struct Audit {
 impl Audit {
     /// Units by which the rows of products differ from their ledgers, in one snapshot.
     pub(super) async fn mismatch(&mut self, db: &Db) -> Result<i64, StoreError> {
-        let mut tx = db.read.begin().await?;
+        let mut tx = db.snapshot().await?;
         let news = sqlx::query(
             "SELECT product_id, SUM(delta) AS delta, MAX(id) AS last_id FROM stock_ledger \
              WHERE id > $1 GROUP BY product_id",

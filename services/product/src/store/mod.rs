@@ -1,6 +1,7 @@
 //! What the service keeps: a trait, and all SQL behind it.
 
 mod audit;
+mod books;
 mod clock;
 mod ends;
 mod list;
@@ -19,6 +20,7 @@ use crate::domain::{Changes, Demand, NewProduct, Product, Query, Reserved, State
 use crate::seed::Sample;
 
 pub use audit::Audit;
+pub use books::{Books, LineRow, ReservationRow, StockRow};
 pub use schema::migrate;
 pub use sql::SqlStore;
 
@@ -138,6 +140,8 @@ pub trait Store: Send + Sync + 'static {
     async fn expire_due(&self, limit: i64, at: i64) -> Result<Vec<i64>, StoreError>;
     /// Units by which the rows differ from what the ledger adds up to.
     async fn mismatch(&self, audit: &mut Audit) -> Result<i64, StoreError>;
+    /// What is stored of stock and, if asked for, reservations, at one moment.
+    async fn books(&self, reservations: bool) -> Result<Books, StoreError>;
     /// Puts the units of a held reservation back. An unknown key is remembered
     /// as released, so that a reserve that comes late is refused.
     async fn release(&self, order_key: &str, at: i64) -> Result<Released, StoreError>;

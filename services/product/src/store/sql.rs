@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use kit::db::Db;
 
-use super::{Audit, Lab, Released, Store, StoreError, Units, ends, list, products, search, stock};
+use super::{
+    Audit, Books, Lab, Released, Store, StoreError, Units, books, ends, list, products, search,
+    stock,
+};
 use crate::domain::{Changes, Demand, NewProduct, Product, Query, Reserved, State};
 use crate::seed::Sample;
 
@@ -186,6 +189,10 @@ impl Store for SqlStore {
 
     async fn mismatch(&self, audit: &mut Audit) -> Result<i64, StoreError> {
         self.db.timed("audit_stock", audit.mismatch(&self.db)).await
+    }
+
+    async fn books(&self, reservations: bool) -> Result<Books, StoreError> {
+        books::read(&self.db, reservations).await
     }
 
     async fn units(&self, up_to_id: i64) -> Result<Vec<Units>, StoreError> {
