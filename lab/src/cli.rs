@@ -248,7 +248,7 @@ pub struct SetPolicyArgs {
 /// `lab test`
 #[derive(Debug, Args)]
 pub struct TestArgs {
-    /// lint, pages, unit, conformance, system, scenario [default: all]
+    /// lint, pages, unit, conformance, system, scenario, integrity [default: all]
     #[arg(value_name = "PART")]
     pub parts: Vec<String>,
     /// Count whatever was left out as a failure

@@ -16,7 +16,9 @@ pub use spans::Lengths;
 pub use tally::{Tally, Waited};
 
 use crate::checks::{Selector, Window};
-use crate::runlog::{BreakerState, Entry, Facts, Flow, Header, Judged, Seen, Tenths, TrialStart, Usage};
+use crate::runlog::{
+    BreakerState, Entry, Facts, Flow, Header, Judged, Seen, Tenths, TrialStart, Usage,
+};
 
 /// A run.
 #[derive(Clone, Debug, Default)]

@@ -262,7 +262,10 @@ fn count(history: &History) -> Counts {
         operations: history.ops.len() as u64,
         orders: history.acknowledged().len() as u64,
         faults: history.faults.len() as u64,
-        listed: history.last.as_ref().map_or(0, |last| last.orders.len() as u64),
+        listed: history
+            .last
+            .as_ref()
+            .map_or(0, |last| last.orders.len() as u64),
         ..Counts::default()
     };
     let mut keys = std::collections::HashSet::new();

@@ -3,6 +3,7 @@
 mod cargo;
 #[cfg(test)]
 mod floors;
+mod integrity;
 mod pages;
 mod steps;
 mod tally;
@@ -20,7 +21,15 @@ use crate::text;
 use tally::Tally;
 
 /// The parts in the order in which they run.
-const PARTS: [&str; 6] = ["lint", "pages", "unit", "conformance", "system", "scenario"];
+const PARTS: [&str; 7] = [
+    "lint",
+    "pages",
+    "unit",
+    "conformance",
+    "system",
+    "scenario",
+    "integrity",
+];
 
 /// What the steps need to know.
 struct Bench<'a> {

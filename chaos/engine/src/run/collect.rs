@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::abort::Guard;
-use super::{history, load};
 use super::trial::Trial;
+use super::{history, load};
 use crate::control::Told;
 use crate::error::EngineError;
 use crate::event::Kind;

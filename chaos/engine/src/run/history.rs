@@ -105,7 +105,9 @@ impl Trial<'_> {
             let report = Report::of(ran.records, &limits, ran.trouble);
             super::files::pack(&file).map(|packed| (report, packed))
         });
-        let judged = judging.await.map_err(|e| EngineError::Load(e.to_string()))?;
+        let judged = judging
+            .await
+            .map_err(|e| EngineError::Load(e.to_string()))?;
         let (report, packed) = judged?;
         let trial = self.go.trial;
         self.append(Entry::Facts {
@@ -121,6 +123,11 @@ impl Trial<'_> {
 }
 
 impl Historian {
+    /// No request of the load comes from here on, however it ended.
+    pub(super) fn close(&self) {
+        self.tally.close();
+    }
+
     /// The customers' day from now on until `end_ns`.
     pub(super) async fn load(
         self: Arc<Self>,
@@ -197,7 +204,9 @@ impl Tally {
 impl Watch for Tally {
     fn ended(&self, request: Sent) {
         let mut state = self.state.lock();
-        let Some(records) = &state.records else { return };
+        let Some(records) = &state.records else {
+            return;
+        };
         let full = records.try_send(record(request, state.sent)).is_err();
         state.sent += 1;
         state.dropped += u64::from(full);
@@ -266,7 +275,10 @@ fn person(of: &Customer) -> Person {
 fn priced(products: &[Product]) -> Result<Vec<(i64, i64)>, EngineError> {
     let price = |product: &Product| {
         let cents = product.price.replace('.', "").parse().ok();
-        let two = product.price.split_once('.').is_some_and(|(_, c)| c.len() == 2);
+        let two = product
+            .price
+            .split_once('.')
+            .is_some_and(|(_, c)| c.len() == 2);
         cents.filter(|_| two).map(|cents| (product.id, cents))
     };
     let all = products.iter().map(price).collect::<Option<_>>();

@@ -20,10 +20,9 @@ use super::rig::Rig;
 use crate::checks::precondition;
 use crate::error::EngineError;
 use crate::facts::{Counter, Ledger};
-use crate::latency::Latency;
 use crate::progress::{Progress, Stage, Update};
 use crate::reducer::{Reducer, TrialSpec, us};
-use crate::runlog::{BreakerState, Entry, Frame, Outcomes, Phase, TrialStart, Usage};
+use crate::runlog::{Entry, Phase, TrialStart, Usage};
 use crate::scenario::{Arm, RECOVERY_GRACE, Schedule};
 use crate::timeline::{self, Clock};
 use crate::usage;
@@ -187,7 +186,7 @@ impl Trial<'_> {
 
     pub(super) fn append(&self, entry: Entry) -> Result<(), EngineError> {
         match &entry {
-            Entry::Frame(frame) => self.progress.on(&second(frame)),
+            Entry::Frame(frame) => self.progress.on(&Update::second(frame)),
             Entry::Phase { phase, t_us, .. } => {
                 if *phase == Phase::Before {
                     self.stage(Stage::Load);
@@ -305,8 +304,10 @@ impl Trial<'_> {
             };
             drop(records_tx);
             // On a task of its own, so that customers don't wait for the collector.
-            let load = tokio::spawn(historian.load(notes, end_ns, stop.clone()));
-            load.await.map_err(|e| EngineError::Load(e.to_string()))
+            let load = Arc::clone(&historian).load(notes, end_ns, stop.clone());
+            let loaded = tokio::spawn(load).await;
+            historian.close();
+            loaded.map_err(|e| EngineError::Load(e.to_string()))
         };
         let loaded = async {
             let load = stopping(&stop, load);
@@ -382,28 +383,4 @@ async fn stopping<T>(
         stop.cancel();
     }
     done
-}
-
-fn second(frame: &Frame) -> Update {
-    let mut outcomes = Outcomes::default();
-    frame.cells.iter().for_each(|c| outcomes.add(c.outcomes));
-    let latencies: Vec<Latency> = frame
-        .cells
-        .iter()
-        .filter_map(|c| Latency::from_base64(&c.hdr))
-        .collect();
-    let (requests, served) = (outcomes.total(), outcomes.success());
-    let not_closed = frame
-        .breakers
-        .iter()
-        .filter(|(_, s)| **s != BreakerState::Closed);
-    Update::Second {
-        second: frame.second,
-        requests,
-        error_share: (requests > 0).then(|| 1.0 - served as f64 / requests as f64),
-        p99_ms: Latency::sum(&latencies).quantile(0.99).map(|s| s * 1e3),
-        breakers: not_closed
-            .map(|(link, state)| (link.clone(), *state))
-            .collect(),
-    }
 }

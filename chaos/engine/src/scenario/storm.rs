@@ -248,7 +248,8 @@ fn range(c: &mut Collector<'_>, value: &Spanned<DeValue<'_>>) -> Option<(Duratio
         Some(None) => None,
         Some(Some([low, high])) if !low.is_zero() && low <= high => Some((*low, *high)),
         _ => {
-            let message = "`for` is how long a fault stays, at least and at most: [\"300ms\", \"2s\"]";
+            let message =
+                "`for` is how long a fault stays, at least and at most: [\"300ms\", \"2s\"]";
             c.error(value.span(), message);
             None
         }
