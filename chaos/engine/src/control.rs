@@ -1,5 +1,7 @@
 //! A client of the control API: policies, faults, resets, and the stream of events.
 
+mod defects;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -28,11 +30,6 @@ pub struct Control {
 #[derive(Deserialize)]
 struct Policies {
     slots: BTreeMap<String, Value>,
-}
-
-#[derive(Deserialize)]
-struct Defects {
-    removed: Vec<FaultCounts>,
 }
 
 #[derive(Deserialize)]
@@ -203,30 +200,6 @@ impl Control {
         send_if_there(&self.what("removing the faults from"), request)
             .await
             .map(drop)
-    }
-
-    /// Switches a seeded defect on, or renews its lease.
-    ///
-    /// # Errors
-    /// [`EngineError::Http`], with the service's own words.
-    pub async fn put_defect(&self, defect: &str, lease: &str) -> Result<(), EngineError> {
-        let url = self.url(&format!("/lab/defects/{defect}"));
-        let request = self.client.put(url).bearer_auth(&self.token);
-        let request = request.json(&serde_json::json!({ "lease": lease }));
-        let what = self.what(&format!("switching the defect `{defect}` on in"));
-        send(&what, request).await.map(drop)
-    }
-
-    /// Switches a seeded defect off; how often the code went wrong since it was switched on.
-    ///
-    /// # Errors
-    /// [`EngineError::Http`].
-    pub async fn remove_defect(&self, defect: &str) -> Result<u64, EngineError> {
-        let what = self.what(&format!("switching the defect `{defect}` off in"));
-        let url = self.url(&format!("/lab/defects/{defect}"));
-        let request = self.client.delete(url).bearer_auth(&self.token);
-        let answer: Defects = send_json(&what, request).await?;
-        Ok(answer.removed.iter().map(|removed| removed.acted).sum())
     }
 
     /// Fresh breakers, budgets, limiters and caches.

@@ -65,14 +65,18 @@ impl RequestInjector {
         self.seed.store(seed, Ordering::Relaxed);
     }
 
-    /// A part is about to be stopped; what its defects did is counted before, since that dies with
-    /// it when it is killed.
-    pub async fn leaves(&self, part: &str) {
+    /// A part is about to be stopped.
+    pub fn leaves(&self, part: &str) {
         self.away.lock().insert(part.to_owned());
+    }
+
+    /// A part's process is about to end: what its defects did is read before it is lost. They stay
+    /// on, since some show at the very end alone.
+    pub async fn dies(&self, part: &str) {
         for (name, link, defect) in self.defects() {
             let of = self.of(&link).unwrap_or_default();
             for control in of.into_iter().filter(|control| control.part() == part) {
-                if let Ok(acted) = control.remove_defect(&defect).await {
+                if let Ok(acted) = control.defect_acted(&defect).await {
                     *self.died.lock().entry(name.clone()).or_default() += acted;
                 }
             }
