@@ -214,6 +214,9 @@ pub struct RunArgs {
     /// Without what its checks are about, as [negative_control] says: held when they don't hold
     #[arg(long)]
     pub negative_control: bool,
+    /// A seeded defect that the shop has during the run, again for another: docs/INTEGRITY.md
+    #[arg(long = "defect", value_name = "NAME", conflicts_with_all = ["negative_control", "map"])]
+    pub defects: Vec<String>,
     /// Measure the points of the file's [map], one run each, and draw them over the simulator's map
     #[arg(long, conflicts_with = "negative_control")]
     pub map: bool,
@@ -258,7 +261,7 @@ pub struct SetPolicyArgs {
 /// `lab test`
 #[derive(Debug, Args)]
 pub struct TestArgs {
-    /// lint, pages, unit, conformance, system, scenario [default: all]
+    /// lint, pages, unit, conformance, system, scenario, integrity [default: all]
     #[arg(value_name = "PART")]
     pub parts: Vec<String>,
     /// Count whatever was left out as a failure

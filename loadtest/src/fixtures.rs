@@ -19,6 +19,8 @@ use crate::target::{Customer, LoadTarget, customer_address};
 const PATIENCE: Duration = Duration::from_secs(180);
 /// 10 000 customers with their tokens are about 13 MB.
 const MAX_ANSWER: usize = 64 << 20;
+/// The place, and so the address, of the first keeper: behind those of all customers.
+const KEEPERS: usize = 10_000;
 
 /// What to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +102,8 @@ struct Accounts {
     customers: Vec<Account>,
     #[serde(default)]
     staff: Vec<Account>,
+    #[serde(default)]
+    admins: Vec<Account>,
     password: String,
 }
 
@@ -195,6 +199,25 @@ impl Fixtures {
             });
         }
         Ok((people(accounts.customers, 0), accounts.password))
+    }
+
+    /// Has one of the staff and one admin made, who keep the shop for the customers of a run.
+    ///
+    /// # Errors
+    /// As [`Fixtures::prepare`].
+    pub async fn keepers(&self, run: &str) -> Result<(Customer, Customer), LoadError> {
+        let wanted = serde_json::json!({ "customers": 0, "staff": 1, "admins": 1, "run": run });
+        let made = self.post::<Accounts>(&self.user, &wanted).await?;
+        let got = made.staff.len() + made.admins.len();
+        let staff = people(made.staff, KEEPERS).pop();
+        match (staff, people(made.admins, KEEPERS + 1).pop()) {
+            (Some(staff), Some(admin)) => Ok((staff, admin)),
+            _ => Err(LoadError::Fixtures {
+                url: self.user.to_string(),
+                status: 200,
+                message: format!("{got} keepers of the shop instead of 2"),
+            }),
+        }
     }
 
     async fn post<T: DeserializeOwned>(

@@ -350,7 +350,7 @@ fn kind(figure: &str) -> &str {
 fn is_fact(figure: &str) -> bool {
     matches!(
         kind(figure),
-        "lost_orders" | "duplicate_orders" | "oversold"
+        "lost_orders" | "duplicate_orders" | "oversold" | "violations"
     )
 }
 
@@ -360,7 +360,7 @@ fn better(figure: &str) -> Option<bool> {
         "success_rate" | "goodput_rps" => Some(true),
         "failed" | "p50_ms" | "p90_ms" | "p99_ms" | "p999_ms" | "max_ms" | "in_flight"
         | "wasted_work_s" | "recovery_s" | "amplification" | "lost_orders" | "duplicate_orders"
-        | "oversold" => Some(false),
+        | "oversold" | "violations" => Some(false),
         _ => None,
     }
 }

@@ -1,5 +1,7 @@
 //! A client of the control API: policies, faults, resets, and the stream of events.
 
+mod defects;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -28,6 +28,15 @@ pub enum EngineError {
     #[error("{0} has no [negative_control]: say in its file what its checks must not survive")]
     NoNegativeControl(String),
 
+    /// A seeded defect that no service has.
+    #[error("there is no seeded defect `{name}`; there are {known}")]
+    UnknownDefect {
+        /// The name.
+        name: String,
+        /// The defects there are.
+        known: String,
+    },
+
     /// `--map` of a scenario that says nothing of one.
     #[error(
         "{0} has no [map]: say in its file which triggers and rates to measure (docs/SCENARIOS.md)"

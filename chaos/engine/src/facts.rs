@@ -88,6 +88,7 @@ impl Ledger {
             lost_orders: self.lost(listed).len() as u64,
             duplicate_orders: self.duplicates(listed),
             oversold: self.oversold(listed, stock),
+            violations: None,
         }
     }
 

@@ -85,6 +85,9 @@ pub struct Total {
     pub duplicate_orders: Option<u64>,
     /// Units sold beyond what there was, or by which stock and orders disagree.
     pub oversold: Option<u64>,
+    /// How often a rule of the integrity checker was broken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub violations: Option<u64>,
 }
 
 /// What a fault did, or all of a repeat.
@@ -219,6 +222,7 @@ impl Total {
             lost_orders: trial.facts.map(|f| f.lost_orders),
             duplicate_orders: trial.facts.map(|f| f.duplicate_orders),
             oversold: trial.facts.map(|f| f.oversold),
+            violations: trial.facts.and_then(|f| f.violations),
         }
     }
 
@@ -242,6 +246,7 @@ impl Total {
             ("lost_orders", self.lost_orders.map(|n| n as f64)),
             ("duplicate_orders", self.duplicate_orders.map(|n| n as f64)),
             ("oversold", self.oversold.map(|n| n as f64)),
+            ("violations", self.violations.map(|n| n as f64)),
         ];
         all.extend(
             facts

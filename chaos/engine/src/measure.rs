@@ -16,7 +16,9 @@ pub use spans::Lengths;
 pub use tally::{Tally, Waited};
 
 use crate::checks::{Selector, Window};
-use crate::runlog::{BreakerState, Entry, Facts, Flow, Header, Seen, Tenths, TrialStart, Usage};
+use crate::runlog::{
+    BreakerState, Entry, Facts, Flow, Header, Judged, Seen, Tenths, TrialStart, Usage,
+};
 
 /// A run.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +70,8 @@ pub struct Trial {
     pub usage: Option<Usage>,
     /// What was counted.
     pub facts: Option<Facts>,
+    /// What the integrity checker says of its history.
+    pub judged: Option<Judged>,
     /// Whether it came to its end.
     pub ended: bool,
     /// Why it doesn't count.

@@ -1,6 +1,7 @@
 //! What a run tells while it is made.
 
-use crate::runlog::{BreakerState, Phase};
+use crate::latency::Latency;
+use crate::runlog::{BreakerState, Frame, Outcomes, Phase};
 
 /// Where a trial is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,33 @@ pub enum Update {
     },
     /// A trial has ended and counts.
     Counted,
+}
+
+impl Update {
+    /// What a frame tells.
+    pub(crate) fn second(frame: &Frame) -> Self {
+        let mut outcomes = Outcomes::default();
+        frame.cells.iter().for_each(|c| outcomes.add(c.outcomes));
+        let latencies: Vec<Latency> = frame
+            .cells
+            .iter()
+            .filter_map(|c| Latency::from_base64(&c.hdr))
+            .collect();
+        let (requests, served) = (outcomes.total(), outcomes.success());
+        let not_closed = frame
+            .breakers
+            .iter()
+            .filter(|(_, s)| **s != BreakerState::Closed);
+        Self::Second {
+            second: frame.second,
+            requests,
+            error_share: (requests > 0).then(|| 1.0 - served as f64 / requests as f64),
+            p99_ms: Latency::sum(&latencies).quantile(0.99).map(|s| s * 1e3),
+            breakers: not_closed
+                .map(|(link, state)| (link.clone(), *state))
+                .collect(),
+        }
+    }
 }
 
 /// Takes the news of a run.

@@ -20,7 +20,7 @@ use told::Told;
 
 /// Figures that the two files can't give: they were counted in the shop after the load and
 /// stand in `run.ndjson` alone (line `facts`).
-pub const ELSEWHERE: [&str; 3] = ["lost_orders", "duplicate_orders", "oversold"];
+pub const ELSEWHERE: [&str; 4] = ["lost_orders", "duplicate_orders", "oversold", "violations"];
 
 /// How far a latency may be off: the histograms keep three digits, in whole microseconds.
 const LATENCY: (f64, f64) = (1e-3, 1e-3);

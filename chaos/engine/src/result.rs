@@ -15,7 +15,7 @@ use crate::checks::{ArmTrials, CheckResult, Measurements, untold};
 use crate::error::EngineError;
 use crate::figures::{Figures, Total, window_of};
 use crate::measure::{Lengths, Run, Trial};
-use crate::runlog::{self, Entry, Environment, Phase, SCHEMA_VERSION};
+use crate::runlog::{self, Entry, Environment, Judged, Phase, SCHEMA_VERSION};
 use crate::scenario::{RECOVERY_GRACE, Scenario};
 use crate::stats;
 use crate::verdict::{self, Verdict};
@@ -86,6 +86,9 @@ pub struct RepeatResult {
     pub phases: BTreeMap<String, Figures>,
     /// What the generator and the parts used.
     pub usage: Option<UsageFigures>,
+    /// What the integrity checker says of its history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
 }
 
 impl RepeatResult {
@@ -329,6 +332,7 @@ impl Fold<'_> {
             total: Total::of(trial, lengths),
             phases: Phase::COUNTED.into_iter().map(figures).collect(),
             usage: trial.usage.as_ref().map(|u| self.usage(u)),
+            judged: trial.judged.clone(),
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod entry;
 mod frame;
+mod judged;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub use entry::*;
 pub use frame::*;
+pub use judged::*;
 
 use crate::error::EngineError;
 

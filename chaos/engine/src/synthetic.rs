@@ -95,6 +95,7 @@ pub(crate) fn make(model: &Model) -> Made {
         seed: 7,
         quick: model.quick,
         negative_control: false,
+        defects: Vec::new(),
         point: None,
         repeats: model.repeats,
         arms: arms.clone(),

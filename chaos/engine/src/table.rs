@@ -1,6 +1,8 @@
 //! The verdict table for a terminal: the verdict, what happened by arm and phase,
 //! every check, and a legend that says what each column means.
 
+mod judged;
+
 use std::fmt::Write as _;
 
 use crate::checks::{CheckResult, Metric, Selector, Window};
@@ -67,6 +69,7 @@ pub(crate) fn render(result: &RunResult) -> String {
     for arm in &result.arms {
         arm_line(&mut out, result, arm);
     }
+    judged::judged(&mut out, result);
     void(&mut out, &result.void_trials);
     out.push('\n');
     checks(&mut out, result);

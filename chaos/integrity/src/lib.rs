@@ -28,9 +28,9 @@ pub mod workload;
 use futures_util::Stream;
 
 pub use history::{FaultNote, FaultPhase};
-pub use report::{Counts, Report, Row, Verdict};
+pub use report::{Counts, Damage, Report, Row, Verdict};
 pub use shop::Shop;
-pub use workload::{Config, Limits, Mix};
+pub use workload::{Config, Limits, Mix, Workload};
 
 /// Runs the workload on a shop until `stop` is ready, waits for rest, and judges what happened.
 ///

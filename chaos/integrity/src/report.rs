@@ -1,13 +1,14 @@
 //! What a run comes to.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::check::{Findings, Judged, Rule, Steady, check, steady};
+use crate::check::{Findings, Judged, Rule, Steady, Subject, check, steady};
 use crate::history::{Answer, Call, History, Record};
 use crate::story::{self, Story};
-use crate::types::Status;
+use crate::types::{ProductId, Status};
 use crate::workload::Limits;
 
 /// The most stories of one rule.
@@ -42,6 +43,8 @@ pub struct Counts {
     pub repeated: u64,
     /// Orders that were called off.
     pub cancelled: u64,
+    /// Orders that the shop showed its customers at rest.
+    pub listed: u64,
     /// Faults.
     pub faults: u64,
 }
@@ -64,6 +67,17 @@ pub struct Row {
     pub why: Option<&'static str>,
 }
 
+/// What broken rules come to in orders and units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// Acknowledged orders that are gone.
+    pub lost: u64,
+    /// Orders beyond the one that a key may have.
+    pub duplicate: u64,
+    /// Units by which the stock's books and the live orders disagree, product by product.
+    pub oversold: u64,
+}
+
 /// What a run comes to.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -75,6 +89,8 @@ pub struct Report {
     pub verdict: Verdict,
     /// How much was done.
     pub counts: Counts,
+    /// What broken rules come to.
+    pub damage: Damage,
     /// How busy it was while no fault was on.
     pub steady: Steady,
     /// Each rule.
@@ -119,6 +135,7 @@ impl Report {
             seed: history.seed,
             verdict,
             counts: count(history),
+            damage: damage(&findings),
             steady,
             rules: findings.judged.iter().map(row).collect(),
             inconclusive,
@@ -220,11 +237,35 @@ fn stories(history: &History, limits: &Limits, findings: &Findings) -> Vec<Story
         .collect()
 }
 
+fn damage(findings: &Findings) -> Damage {
+    let coded = |code| findings.violations().filter(|v| v.code == code).count() as u64;
+    let mut off: BTreeMap<ProductId, u64> = BTreeMap::new();
+    for violation in findings.violations() {
+        let (Subject::Product(product), Rule::UnitsAddUp | Rule::LiveOrdersAreCommitted) =
+            (&violation.subject, violation.rule)
+        else {
+            continue;
+        };
+        // One unit too many shows in several books.
+        let most = off.entry(*product).or_default();
+        *most = (*most).max(violation.amount.unsigned_abs());
+    }
+    Damage {
+        lost: coded("lost"),
+        duplicate: coded("duplicate"),
+        oversold: off.values().sum(),
+    }
+}
+
 fn count(history: &History) -> Counts {
     let mut counts = Counts {
         operations: history.ops.len() as u64,
         orders: history.acknowledged().len() as u64,
         faults: history.faults.len() as u64,
+        listed: history
+            .last
+            .as_ref()
+            .map_or(0, |last| last.orders.len() as u64),
         ..Counts::default()
     };
     let mut keys = std::collections::HashSet::new();

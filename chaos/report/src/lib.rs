@@ -13,6 +13,7 @@ mod checks;
 mod compare;
 mod data;
 mod embed;
+mod integrity;
 pub mod map;
 mod markdown;
 mod markup;

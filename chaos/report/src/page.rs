@@ -14,7 +14,7 @@ use crate::markup::{El, Markup, el};
 use crate::story::Story;
 use crate::traces::{self, Trace};
 use crate::verdict::{Shown, control, why};
-use crate::{about, charts, checks, compare, markdown, series};
+use crate::{about, charts, checks, compare, integrity, markdown, series};
 
 /// Built from `frontend/report` and committed; a test keeps them current.
 pub(crate) const SCRIPT: &str = include_str!("../assets/report.js");
@@ -186,6 +186,7 @@ fn main(parts: &Parts<'_>) -> El {
         .child(hero(result, &rows))
         .child(story_section(result, &story))
         .child(checks::section(&rows, &traces::arms(parts.traces)))
+        .child(integrity::section(result))
         .child(charts::section(data, result, scenario))
         .child(compare::section(result, &table))
         .child(traces::section(parts.traces))

@@ -70,6 +70,7 @@ fn options(header: &Header, args: &RerunArgs, out: PathBuf) -> Options {
         seed: Some(header.seed),
         quick: header.quick,
         negative_control: header.negative_control,
+        defects: header.defects.clone(),
         point: header.point,
         out,
         i_may_break_this: args.ground.i_may_break_this,

@@ -128,6 +128,7 @@ fn options(args: &RunArgs, out: PathBuf) -> Options {
         seed: args.seed,
         quick: args.quick,
         negative_control: args.negative_control,
+        defects: args.defects.clone(),
         point: None,
         out,
         i_may_break_this: args.ground.i_may_break_this,

@@ -6,6 +6,7 @@ mod cargo;
 mod coverage;
 #[cfg(test)]
 mod floors;
+mod integrity;
 mod night;
 mod pages;
 mod steps;
@@ -24,7 +25,15 @@ use crate::text;
 use tally::Tally;
 
 /// The parts in the order in which they run.
-const PARTS: [&str; 6] = ["lint", "pages", "unit", "conformance", "system", "scenario"];
+const PARTS: [&str; 7] = [
+    "lint",
+    "pages",
+    "unit",
+    "conformance",
+    "system",
+    "scenario",
+    "integrity",
+];
 
 /// What the steps need to know.
 struct Bench<'a> {

@@ -8,7 +8,7 @@ use tokio::process::Command;
 use super::Bench;
 use super::cargo::{check, test};
 use super::tally::Tally;
-use super::{coverage, night, pages};
+use super::{coverage, integrity, night, pages};
 use crate::chaos::catalogue;
 use crate::compile;
 use crate::place::{Place, target_dir};
@@ -27,6 +27,7 @@ pub async fn run(part: &str, bench: &Bench<'_>) -> Result<Tally> {
         "system" => system(bench, &mut tally).await?,
         "scenario" => scenarios(bench, &mut tally).await?,
         "coverage" => coverage::run(bench, &mut tally).await?,
+        "integrity" => integrity::run(bench, &mut tally).await?,
         other => bail!("no step {other}"),
     }
     Ok(tally)
@@ -193,10 +194,21 @@ async fn scenarios(bench: &Bench<'_>, tally: &mut Tally) -> Result<()> {
 }
 
 /// A scenario's quick form, live.
-fn scenario(bench: &Bench<'_>, programs: &Path, (name, out): (&str, &Path)) -> Result<Command> {
+fn scenario(bench: &Bench<'_>, programs: &Path, run: (&str, &Path)) -> Result<Command> {
+    let mut command = run_of(bench, programs, run)?;
+    command.arg("--quick");
+    Ok(command)
+}
+
+/// A scenario, live.
+pub(super) fn run_of(
+    bench: &Bench<'_>,
+    programs: &Path,
+    (name, out): (&str, &Path),
+) -> Result<Command> {
     let mut command = Command::new(shim::this_program()?);
     command
-        .args(["chaos", "run", name, "--quick", "--bin-dir"])
+        .args(["chaos", "run", name, "--bin-dir"])
         .arg(programs)
         .arg("--out")
         .arg(out)
@@ -208,7 +220,7 @@ fn scenario(bench: &Bench<'_>, programs: &Path, (name, out): (&str, &Path)) -> R
     Ok(command)
 }
 
-async fn build_programs(bench: &Bench<'_>) -> Result<std::path::PathBuf> {
+pub(super) async fn build_programs(bench: &Bench<'_>) -> Result<std::path::PathBuf> {
     if let Some(dir) = &bench.global.bin_dir {
         return Ok(dir.clone());
     }

@@ -115,6 +115,7 @@ fn fact(metric: Metric, trial: &Trial, selector: &Selector) -> Option<f64> {
         Metric::LostOrders => facts.map(|f| f.lost_orders as f64),
         Metric::DuplicateOrders => facts.map(|f| f.duplicate_orders as f64),
         Metric::Oversold => facts.map(|f| f.oversold as f64),
+        Metric::Violations => facts.and_then(|f| f.violations).map(|n| n as f64),
         _ => None,
     }
 }

@@ -48,6 +48,7 @@ pub enum Metric {
     LostOrders,
     DuplicateOrders,
     Oversold,
+    Violations,
 }
 
 /// What a number means.
@@ -89,7 +90,7 @@ use Metric as M;
 type Row = (&'static str, Metric, Unit, Scope);
 
 #[rustfmt::skip]
-const TABLE: [Row; 42] = [
+const TABLE: [Row; 43] = [
     ("requests", M::Requests, Unit::Count, Scope::Requests),
     ("degraded", M::Degraded, Unit::Count, Scope::Requests),
     ("failed", M::Failed, Unit::Count, Scope::Requests),
@@ -132,6 +133,7 @@ const TABLE: [Row; 42] = [
     ("lost_orders", M::LostOrders, Unit::Count, Scope::Repeat),
     ("duplicate_orders", M::DuplicateOrders, Unit::Count, Scope::Repeat),
     ("oversold", M::Oversold, Unit::Count, Scope::Repeat),
+    ("violations", M::Violations, Unit::Count, Scope::Repeat),
 ];
 
 impl Metric {

@@ -56,6 +56,7 @@
 //! | `recovery_s` | from the clearing to the first of three seconds at 99 % of `before`'s success | requests |
 //! | `acted` | what the injectors counted | fault or condition, else all |
 //! | `lost_orders`, `duplicate_orders`, `oversold` | facts, counted after the repeat | – |
+//! | `violations` | how often a rule of the integrity checker was broken | `[load.history]` |
 //!
 //! Selectors of requests: an operation (`browse`, `order`, …), a stream's name, a priority
 //! (`critical-plus`, …), or `refused`, the requests whose call on the faulted link was

@@ -35,6 +35,7 @@ impl Trial {
             hits: Default::default(),
             usage: None,
             facts: None,
+            judged: None,
             ended: false,
             void: None,
             preconditions: Vec::new(),
@@ -129,6 +130,7 @@ impl Trial {
             }
             Entry::Usage(usage) => self.usage = Some(usage.clone()),
             Entry::Facts { facts, .. } => self.facts = Some(*facts),
+            Entry::Judged { judged, .. } => self.judged = Some((**judged).clone()),
             Entry::TrialEnd {
                 void,
                 preconditions,

@@ -568,6 +568,7 @@ pub(super) fn header() -> Header {
         seed: 1,
         quick: false,
         negative_control: false,
+        defects: Vec::new(),
         point: None,
         repeats: 1,
         arms: vec!["a".to_owned()],

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use integrity::FaultNote;
 use loadtest::{Record, clock};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::abort::Guard;
-use super::load;
 use super::trial::Trial;
+use super::{history, load};
 use crate::control::Told;
 use crate::error::EngineError;
 use crate::event::Kind;
@@ -50,6 +51,8 @@ pub(super) struct Collector<'a> {
     lost: Arc<AtomicBool>,
     t0_ns: u64,
     stop: CancellationToken,
+    /// Whoever else is told of faults.
+    notes: Option<mpsc::UnboundedSender<FaultNote>>,
 }
 
 impl<'a> Collector<'a> {
@@ -74,6 +77,20 @@ impl<'a> Collector<'a> {
             lost,
             t0_ns,
             stop,
+            notes: None,
+        }
+    }
+
+    /// Tells of each fault as it comes and goes.
+    pub(super) fn telling(mut self, notes: mpsc::UnboundedSender<FaultNote>) -> Self {
+        self.notes = Some(notes);
+        self
+    }
+
+    fn note(&self, fault: &str, on: bool) {
+        if let Some(notes) = &self.notes {
+            // Nobody listens when the customers have stopped.
+            let _ = notes.send(history::note(fault, &self.trial.what_it_does(fault), on));
         }
     }
 
@@ -170,7 +187,10 @@ impl<'a> Collector<'a> {
 
     fn step(&mut self, step: Step) -> Result<(), EngineError> {
         match step {
-            Step::InjectBegins { fault, ns } => self.reducer.inject_begins(&fault, ns),
+            Step::InjectBegins { fault, ns } => {
+                self.note(&fault, true);
+                self.reducer.inject_begins(&fault, ns);
+            }
             Step::Injected {
                 fault,
                 begin_ns,
@@ -183,6 +203,7 @@ impl<'a> Collector<'a> {
                 begin_ns,
                 done_ns,
             } => {
+                self.note(&fault, false);
                 self.reducer.cleared(&fault, begin_ns, done_ns);
             }
             Step::Acted { fault, by, count } => {

@@ -1,6 +1,7 @@
 //! The files that a run writes while it goes on.
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -12,8 +13,12 @@ use crate::reducer::Counted;
 use crate::requests;
 use crate::runlog::{Entry, RunLog, TrialStart};
 
+/// Of compression: a history of 3 000 orders in a fraction of a second.
+const LEVEL: i32 = 3;
+
 /// The run log, the requests and the decisions.
 pub(super) struct Files {
+    dir: PathBuf,
     log: Mutex<RunLog>,
     requests: Mutex<requests::Writer>,
     decisions: Mutex<decisions::Writer>,
@@ -26,6 +31,7 @@ impl Files {
         std::fs::create_dir_all(dir).map_err(|e| EngineError::io(dir, e))?;
         let decisions = decisions::Writer::create(&dir.join(decisions::FILE), duration)?;
         Ok(Self {
+            dir: dir.to_owned(),
             log: Mutex::new(RunLog::create(&dir.join("run.ndjson"))?),
             requests: Mutex::new(requests::Writer::create(&dir.join(requests::FILE))?),
             decisions: Mutex::new(decisions),
@@ -57,9 +63,27 @@ impl Files {
         self.decisions.lock().write(trial.trial, t0_ns, event)
     }
 
+    /// Where a trial's history is written, line by line, while it goes on.
+    pub(super) fn history(&self, trial: u32) -> PathBuf {
+        self.dir.join(format!("history-{trial}.ndjson"))
+    }
+
     /// Ends what has an end.
     pub(super) fn finish(self) -> Result<(), EngineError> {
         self.requests.into_inner().finish()?;
         self.decisions.into_inner().finish()
     }
+}
+
+/// Packs a history that is complete; the name of the new file, which takes its place.
+pub(super) fn pack(plain: &Path) -> Result<String, EngineError> {
+    let packed = plain.with_extension("ndjson.zst");
+    let pack = || {
+        let (from, to) = (File::open(plain)?, File::create(&packed)?);
+        zstd::stream::copy_encode(from, to, LEVEL)?;
+        std::fs::remove_file(plain)
+    };
+    pack().map_err(|e| EngineError::io(&packed, e))?;
+    let name = packed.file_name().unwrap_or_default();
+    Ok(name.to_string_lossy().into_owned())
 }

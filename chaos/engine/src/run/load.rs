@@ -25,7 +25,7 @@ impl Trial<'_> {
         start_ns: u64,
         stop: CancellationToken,
     ) -> Result<RunStats, LoadError> {
-        let schedule = &self.plan.schedule;
+        let schedule = &self.schedule;
         let plan = loadtest::Plan {
             streams: schedule.streams.clone(),
             warm_up: schedule.warm_up,

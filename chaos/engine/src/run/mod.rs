@@ -5,6 +5,7 @@ mod clean;
 mod collect;
 mod files;
 mod guard;
+mod history;
 mod load;
 mod plan;
 mod rig;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::diagnostics::list;
 use crate::error::EngineError;
 use crate::junit;
 use crate::progress::{Progress, Update};
@@ -46,6 +48,8 @@ pub struct Options {
     pub quick: bool,
     /// Use the file's `[negative_control]`: the run of a scenario whose checks must not hold.
     pub negative_control: bool,
+    /// Seeded defects that the shop has during the run.
+    pub defects: Vec<String>,
     /// A point of the file's `[map]`: the scenario with that trigger and that load.
     pub point: Option<Point>,
     /// Where the files are written; made if it isn't there.
@@ -120,6 +124,17 @@ fn changed(scenario: &Scenario, options: &Options) -> Result<Option<Scenario>, E
             let none = || EngineError::NoNegativeControl(name());
             without.map(Some).ok_or_else(none)
         }
+        None if !options.defects.is_empty() => {
+            let known = known::DEFECTS.map(|(name, _)| name);
+            let unknown = |name: &&String| !known.contains(&name.as_str());
+            match options.defects.iter().find(unknown) {
+                Some(name) => Err(EngineError::UnknownDefect {
+                    name: name.clone(),
+                    known: list(&known),
+                }),
+                None => Ok(Some(scenario.with_defects(&options.defects))),
+            }
+        }
         None => Ok(None),
     }
 }
@@ -160,6 +175,7 @@ fn header(scenario: &Scenario, target: &Target, plan: &Plan) -> Entry {
         seed: plan.seed,
         quick: plan.quick,
         negative_control: plan.negative_control,
+        defects: plan.defects.clone(),
         point: plan.point,
         repeats: plan.repeats,
         arms: plan.arms.iter().map(|a| a.name.clone()).collect(),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use loadtest::Customer;
 use loadtest::fixtures::{Catalogue, FixtureSpec, Fixtures};
 use reqwest::Client;
 use serde_json::Value;
@@ -158,6 +159,17 @@ impl Rig {
         };
         let made = fixtures.prepare(&spec).await;
         made.map(Some).map_err(|e| EngineError::Load(e.to_string()))
+    }
+
+    /// One of the staff and one admin, for a run in which they have work to do.
+    pub(super) async fn keepers(&self, run: &str) -> Result<(Customer, Customer), EngineError> {
+        let Some(fixtures) = &self.fixtures else {
+            return Err(EngineError::NotAllowed(
+                "[load.history] needs the shop: the target has no accounts to make".to_owned(),
+            ));
+        };
+        let made = fixtures.keepers(run).await;
+        made.map_err(|e| EngineError::Load(e.to_string()))
     }
 
     /// Opens the event streams of every part; each has said hello on return.

@@ -14,16 +14,16 @@ use tokio_util::sync::CancellationToken;
 use super::Runner;
 use super::collect::{Collector, Sources};
 use super::files::Files;
+use super::history::Historian;
 use super::plan::Plan;
 use super::rig::Rig;
 use crate::checks::precondition;
 use crate::error::EngineError;
 use crate::facts::{Counter, Ledger};
-use crate::latency::Latency;
 use crate::progress::{Progress, Stage, Update};
 use crate::reducer::{Reducer, TrialSpec, us};
-use crate::runlog::{BreakerState, Entry, Frame, Outcomes, Phase, TrialStart, Usage};
-use crate::scenario::{Arm, RECOVERY_GRACE};
+use crate::runlog::{Entry, Phase, TrialStart, Usage};
+use crate::scenario::{Arm, RECOVERY_GRACE, Schedule};
 use crate::timeline::{self, Clock};
 use crate::usage;
 
@@ -73,6 +73,8 @@ pub(super) struct Trial<'a> {
     pub progress: &'a dyn Progress,
     pub cancel: &'a CancellationToken,
     pub go: &'a Go<'a>,
+    /// The plan's, with the storm that the repeat's seed makes.
+    pub schedule: Schedule,
     /// The lines that preconditions are decided from.
     kept: Mutex<Vec<Entry>>,
 }
@@ -80,6 +82,8 @@ pub(super) struct Trial<'a> {
 /// What the load left behind.
 struct Loaded {
     stats: RunStats,
+    /// Of a history that is to be judged.
+    historian: Option<Historian>,
     ledger: Ledger,
     void: Option<String>,
     aborted: Option<String>,
@@ -94,6 +98,7 @@ impl<'a> Trial<'a> {
             progress: runner.progress,
             cancel: runner.cancel,
             go,
+            schedule: runner.plan.schedule.drawn(runner.plan.seed_of(go.repeat)),
             kept: Mutex::default(),
         }
     }
@@ -106,8 +111,7 @@ impl Trial<'_> {
         let seed = self.plan.seed_of(self.go.repeat);
         let policies = self.rig.settle(self.go.arm, seed).await?;
         self.stage(Stage::Preparing);
-        let label = format!("{:x}-{}", self.plan.seed, self.go.trial);
-        let catalogue = self.rig.catalogue(self.plan, &label).await?;
+        let catalogue = self.rig.catalogue(self.plan, &self.label()).await?;
         let start = self.start(policies);
         self.append(Entry::Trial(start.clone()))?;
         if self.cancel.is_cancelled() {
@@ -123,13 +127,25 @@ impl Trial<'_> {
         if let Some(why) = loaded.aborted {
             return Ok(Outcome::Aborted(why));
         }
-        if let Some(void) = self.void(&loaded) {
+        let void = self.void(&loaded);
+        if let Some(historian) = loaded.historian {
+            let (broken, why) = self.judge(historian).await?;
+            // A rule that was broken was broken, however the rest of the trial went.
+            let void = void.or(why.map(Void::from)).filter(|_| !broken);
+            return Ok(void.map_or(Outcome::Counted, Outcome::Void));
+        }
+        if let Some(void) = void {
             return Ok(Outcome::Void(void));
         }
         match &catalogue {
             Some(catalogue) if self.plan.orders => self.count(catalogue, &loaded.ledger).await,
             _ => Ok(Outcome::Counted),
         }
+    }
+
+    /// What the names of the trial's accounts, products and keys begin with.
+    fn label(&self) -> String {
+        format!("{:x}-{}", self.plan.seed, self.go.trial)
     }
 
     fn start(&self, policies: BTreeMap<String, serde_json::Value>) -> TrialStart {
@@ -170,7 +186,7 @@ impl Trial<'_> {
 
     pub(super) fn append(&self, entry: Entry) -> Result<(), EngineError> {
         match &entry {
-            Entry::Frame(frame) => self.progress.on(&second(frame)),
+            Entry::Frame(frame) => self.progress.on(&Update::second(frame)),
             Entry::Phase { phase, t_us, .. } => {
                 if *phase == Phase::Before {
                     self.stage(Stage::Load);
@@ -199,16 +215,26 @@ impl Trial<'_> {
         entries.into_iter().try_for_each(|e| self.append(e))
     }
 
-    fn reset(&self) -> Duration {
-        self.go.arm.reset(self.plan.schedule.faulted_links())
+    pub(super) fn reset(&self) -> Duration {
+        self.go.arm.reset(self.schedule.faulted_links())
+    }
+
+    /// A fault in words.
+    pub(super) fn what_it_does(&self, name: &str) -> String {
+        let fault = self.schedule.faults.iter().find(|f| f.name == name);
+        fault.map_or_else(String::new, |f| format!("{} {}", f.action.words(), f.link))
     }
 
     fn spec(&self, t0_ns: u64) -> TrialSpec {
-        let schedule = &self.plan.schedule;
+        let schedule = &self.schedule;
         let owned = |name: &String, link: &String| (name.clone(), link.clone());
         let injected = || schedule.injected();
         let mark = |w: &crate::scenario::Window| (w.name.clone(), us(w.at), us(w.at + w.lasts));
-        let often = |f: &crate::scenario::Fault| Some((f.name.clone(), f.again?.times));
+        let often = |f: &crate::scenario::Fault| {
+            let comes_again = f.again.is_some() || f.drawn.is_some();
+            let times = u32::try_from(f.spells().len()).ok()?;
+            comes_again.then(|| (f.name.clone(), times))
+        };
         TrialSpec {
             trial: self.go.trial,
             t0_ns,
@@ -231,12 +257,21 @@ impl Trial<'_> {
         start: TrialStart,
         catalogue: Option<&Catalogue>,
     ) -> Result<Loaded, EngineError> {
-        let schedule = &self.plan.schedule;
+        let schedule = &self.schedule;
         let injector = &*self.rig.injectors;
         timeline::put(schedule.in_force(), injector).await?;
         let (told_tx, mut told) = mpsc::channel(CHANNEL);
         let _events = self.rig.events(self.plan, &told_tx).await?;
         let lost = Arc::new(AtomicBool::new(false));
+        let (records_tx, mut records) = mpsc::channel(CHANNEL);
+        let label = self.label();
+        let historian = match (schedule.history, catalogue) {
+            (Some(load), Some(made)) => {
+                let records = records_tx.clone();
+                Some(Arc::new(self.historian(load, made, &label, records).await?))
+            }
+            _ => None,
+        };
         let target = self.load_target(catalogue, told_tx, &lost)?;
 
         let start_ns = clock::now_ns() + LEAD_NS;
@@ -244,12 +279,13 @@ impl Trial<'_> {
         self.stage(Stage::WarmUp);
         let stop = self.cancel.child_token();
         let _stop_all = stop.clone().drop_guard();
-        let (records_tx, mut records) = mpsc::channel(CHANNEL);
         let (steps_tx, mut steps) = mpsc::channel(64);
         let cpu_before = usage::cpu(&self.rig.target.pids_now());
 
         let reducer = Reducer::new(self.spec(t0_ns));
-        let mut collector = Collector::new(self, start, reducer, t0_ns, lost, stop.clone());
+        let (notes_tx, notes) = mpsc::unbounded_channel();
+        let mut collector =
+            Collector::new(self, start, reducer, t0_ns, lost, stop.clone()).telling(notes_tx);
         let sources = Sources {
             records: &mut records,
             told: &mut told,
@@ -260,11 +296,21 @@ impl Trial<'_> {
         let over = CancellationToken::new();
         let (line_tx, line_stop) = (steps_tx.clone(), stop.clone());
         let line = timeline::play(schedule, t0_ns, Clock::now(), injector, line_tx, line_stop);
-        let load = self.generate(target, records_tx, start_ns, stop.clone());
+        let end_ns = t0_ns + clock::as_ns(schedule.duration);
+        let load = async {
+            let Some(historian) = historian.clone() else {
+                let load = self.generate(target, records_tx, start_ns, stop.clone());
+                return load.await.map_err(|e| EngineError::Load(e.to_string()));
+            };
+            drop(records_tx);
+            // On a task of its own, so that customers don't wait for the collector.
+            let load = Arc::clone(&historian).load(notes, end_ns, stop.clone());
+            let loaded = tokio::spawn(load).await;
+            historian.close();
+            loaded.map_err(|e| EngineError::Load(e.to_string()))
+        };
         let loaded = async {
-            let load = stopping(&stop, async {
-                load.await.map_err(|e| EngineError::Load(e.to_string()))
-            });
+            let load = stopping(&stop, load);
             let (load, line) = tokio::join!(load, stopping(&stop, line));
             over.cancel();
             line.and(load)
@@ -281,6 +327,7 @@ impl Trial<'_> {
         self.append(self.usage(&stats, parts_us))?;
         Ok(Loaded {
             stats,
+            historian: historian.and_then(Arc::into_inner),
             ledger: collector.ledger,
             void: collector.void,
             aborted: collector.aborted,
@@ -336,28 +383,4 @@ async fn stopping<T>(
         stop.cancel();
     }
     done
-}
-
-fn second(frame: &Frame) -> Update {
-    let mut outcomes = Outcomes::default();
-    frame.cells.iter().for_each(|c| outcomes.add(c.outcomes));
-    let latencies: Vec<Latency> = frame
-        .cells
-        .iter()
-        .filter_map(|c| Latency::from_base64(&c.hdr))
-        .collect();
-    let (requests, served) = (outcomes.total(), outcomes.success());
-    let not_closed = frame
-        .breakers
-        .iter()
-        .filter(|(_, s)| **s != BreakerState::Closed);
-    Update::Second {
-        second: frame.second,
-        requests,
-        error_share: (requests > 0).then(|| 1.0 - served as f64 / requests as f64),
-        p99_ms: Latency::sum(&latencies).quantile(0.99).map(|s| s * 1e3),
-        breakers: not_closed
-            .map(|(link, state)| (link.clone(), *state))
-            .collect(),
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Frame;
+use super::{Frame, Judged};
 use crate::diagnostics::Diagnostics;
 use crate::scenario::Scenario;
 use crate::scenario::map::Point;
@@ -156,6 +156,14 @@ pub enum Entry {
         #[serde(flatten)]
         facts: Facts,
     },
+    /// What the integrity checker says of the trial's history.
+    Judged {
+        /// The trial.
+        trial: u32,
+        /// What it says.
+        #[serde(flatten)]
+        judged: Box<Judged>,
+    },
     /// The trial has ended.
     TrialEnd {
         /// The trial.
@@ -191,6 +199,9 @@ pub struct Header {
     /// Whether `[negative_control]` was used.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub negative_control: bool,
+    /// Seeded defects that the shop had, beside those of the negative control.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub defects: Vec<String>,
     /// The point of `[map]` that was run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<Point>,
@@ -213,7 +224,7 @@ impl Header {
         let changed = match &self.point {
             Some(point) => scenario.at(point),
             None if self.negative_control => scenario.without_protection(),
-            None => None,
+            None => Some(scenario.with_defects(&self.defects)),
         };
         Ok(changed.unwrap_or(scenario))
     }
@@ -349,4 +360,7 @@ pub struct Facts {
     pub duplicate_orders: u64,
     /// Units by which stock and orders disagree, or more was sold than there was.
     pub oversold: u64,
+    /// How often a rule of the integrity checker was broken; `None` when nobody wrote a history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub violations: Option<u64>,
 }

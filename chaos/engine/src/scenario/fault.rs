@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::known;
 use super::request::RequestFault;
+use super::storm::Spell;
 
 /// One fault of the time line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,9 @@ pub struct Fault {
     /// That it comes again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Again>,
+    /// Of a storm's fault: when it comes, drawn from the seed; nothing yet in the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawn: Option<Vec<Spell>>,
     /// The link it breaks; of a fault on a process, the part.
     pub link: String,
     /// What it does there.
@@ -54,6 +58,8 @@ pub enum Action {
     Request(RequestFault),
     /// Something is done to the process.
     Process(ProcessAction),
+    /// A seeded defect of the service is switched on.
+    Defect(String),
 }
 
 /// A toxic, as Toxiproxy's API takes it.
@@ -111,8 +117,21 @@ impl Action {
     pub const fn level(&self) -> Level {
         match self {
             Self::Down | Self::Toxic(_) => Level::Proxy,
-            Self::Request(_) => Level::Request,
+            Self::Request(_) | Self::Defect(_) => Level::Request,
             Self::Process(_) => Level::Process,
+        }
+    }
+
+    /// What it does, in words that a place follows.
+    #[must_use]
+    pub const fn words(&self) -> &'static str {
+        match self {
+            Self::Process(ProcessAction::Kill) => "kill -9 of",
+            Self::Process(ProcessAction::Pause) => "SIGSTOP of",
+            Self::Process(ProcessAction::Restart) => "restart of",
+            Self::Down => "no connection over",
+            Self::Toxic(_) | Self::Request(_) => "a fault on",
+            Self::Defect(_) => "a defect of",
         }
     }
 
@@ -129,6 +148,7 @@ impl Action {
                 )
             }
             Self::Request(fault) => fault.effect.fails(),
+            Self::Defect(_) => false,
         }
     }
 }
@@ -161,17 +181,27 @@ pub struct Window {
 }
 
 impl Fault {
-    /// When each of its injections comes, from second 0.
-    pub fn times(&self) -> impl Iterator<Item = Duration> + use<> {
-        let (at, again) = (self.at, self.again);
-        let times = again.map_or(1, |again| again.times);
-        (0..times).map(move |i| at + again.map_or(Duration::ZERO, |again| again.every * i))
+    /// Its injections, by time.
+    #[must_use]
+    pub fn spells(&self) -> Vec<Spell> {
+        if let Some(drawn) = self.drawn.as_ref().filter(|drawn| !drawn.is_empty()) {
+            return drawn.clone();
+        }
+        let (first, lasts) = (self.at, self.lasts);
+        let every = self.again.map_or(Duration::ZERO, |again| again.every);
+        let times = self.again.map_or(1, |again| again.times);
+        let spell = |i| Spell {
+            at: first + every * i,
+            lasts,
+        };
+        (0..times).map(spell).collect()
     }
 
     /// When the last of its injections is over, from second 0.
     #[must_use]
     pub fn ends(&self) -> Duration {
-        self.times().last().unwrap_or(self.at) + self.lasts
+        let last = self.spells().last().map(|spell| spell.at + spell.lasts);
+        last.unwrap_or(self.at)
     }
 
     /// The links whose callers meet it.

@@ -65,6 +65,20 @@ pub const PROCESSES: [&str; 6] = [
     "toxiproxy",
 ];
 
+/// The seeded defects of the services, by part (docs/INTEGRITY.md).
+pub const DEFECTS: [(&str, &str); 10] = [
+    ("lost_compensation", "order-service"),
+    ("key_after_effect", "order-service"),
+    ("outbox_after_commit", "order-service"),
+    ("stale_price", "order-service"),
+    ("status_edge_skipped", "order-service"),
+    ("early_reply", "order-service"),
+    ("double_release", "product-service"),
+    ("expiry_race", "product-service"),
+    ("commit_after_expiry", "product-service"),
+    ("capture_twice", "payment-service"),
+];
+
 /// The most replicas of a part.
 pub const MAX_REPLICAS: u32 = 9;
 
@@ -221,7 +235,7 @@ pub fn is_store(link: &str) -> bool {
 pub fn fault_layer(link: &str) -> &str {
     let link = base(link);
     match link.split_once('-') {
-        Some((owner, "cache" | "database")) => owner,
+        Some((owner, "cache" | "database" | "service")) => owner,
         Some((_, callee)) => callee,
         None => link,
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::actions::{self, Place};
 use super::known::{self, is_slot};
 use super::read::{At, Table};
+use super::storm::{self, Spell, Storm};
 use super::{Action, Again, Condition, Fault, ProcessAction, Schedule, Window};
 use crate::diagnostics::Collector;
 use crate::target::same;
@@ -23,6 +24,8 @@ pub(super) struct Line {
     pub(super) names: Vec<(String, String)>,
     /// Conditions with theirs.
     pub(super) met: Vec<(String, String)>,
+    /// That faults come at random too; they are among the others.
+    pub(super) storm: Option<At<Storm>>,
 }
 
 pub(super) fn read(c: &mut Collector<'_>, root: &mut Table<'_, '_>, places: &Place<'_>) -> Line {
@@ -33,6 +36,7 @@ pub(super) fn read(c: &mut Collector<'_>, root: &mut Table<'_, '_>, places: &Pla
         windows: Vec::new(),
         names: Vec::new(),
         met: Vec::new(),
+        storm: None,
     };
     for t in root.tables(c, "condition") {
         let first = seen.len();
@@ -55,6 +59,22 @@ pub(super) fn read(c: &mut Collector<'_>, root: &mut Table<'_, '_>, places: &Pla
                 .flat_map(|name| meets(name, link.as_deref())),
         );
         line.faults.extend(fault);
+    }
+    if let Some(t) = root.table(c, "storm") {
+        let (first, span) = (seen.len(), t.span());
+        let (storm, kinds) = storm::read(c, t, places, &mut seen);
+        for kind in &kinds {
+            let (name, link) = (kind.value.name.clone(), kind.value.link.as_str());
+            line.names.extend(meets(name, Some(link)));
+        }
+        // Those with a mistake have a name too, which checks may use.
+        for name in &seen[first..] {
+            if kinds.iter().all(|kind| kind.value.name != *name) {
+                line.names.extend(meets(name.clone(), None));
+            }
+        }
+        line.storm = storm.map(|value| At { value, span });
+        line.faults.extend(kinds);
     }
     for t in root.tables(c, "window") {
         line.windows.extend(window(c, t, &mut seen));
@@ -140,6 +160,7 @@ fn fault(
         at: at.value,
         lasts: lasts?.value,
         again: again?,
+        drawn: None,
         link: link.value,
         action,
         inject,
@@ -248,13 +269,15 @@ fn window(
 pub(super) struct Spans {
     pub(super) faults: Vec<Range<usize>>,
     pub(super) windows: Vec<Range<usize>>,
+    pub(super) storm: Range<usize>,
 }
 
 /// Faults must be cleared while there is load to see the recovery; one that
 /// begins after the load can't act, which is allowed and inconclusive.
 pub(super) fn fits(c: &mut Collector<'_>, s: &Schedule, spans: &Spans) {
     let end = humantime::format_duration(s.duration);
-    for (fault, span) in s.faults.iter().zip(&spans.faults) {
+    let planned = s.faults.iter().zip(&spans.faults);
+    for (fault, span) in planned.filter(|(fault, _)| fault.drawn.is_none()) {
         let (name, over) = (&fault.name, fault.ends());
         if fault.at >= s.duration {
             let message = format!(
@@ -278,6 +301,7 @@ pub(super) fn fits(c: &mut Collector<'_>, s: &Schedule, spans: &Spans) {
         }
     }
     apart(c, s, spans);
+    storm::fits(c, s, spans.storm.clone());
 }
 
 /// What can be on only once must not be put on twice: clearing the one would end the
@@ -296,7 +320,7 @@ fn apart(c: &mut Collector<'_>, s: &Schedule, spans: &Spans) {
         let other = s.faults[..i].iter().find(|other| {
             clash(&other.action, &fault.action).is_some()
                 && meet(&other.link, &fault.link)
-                && overlap(other, fault)
+                && overlap(other, fault, s.storm.as_ref())
         });
         let other = always.map(|o| &o.name).or(other.map(|o| &o.name));
         if let Some(other) = other {
@@ -310,10 +334,23 @@ fn apart(c: &mut Collector<'_>, s: &Schedule, spans: &Spans) {
     }
 }
 
-fn overlap(a: &Fault, b: &Fault) -> bool {
-    let spans = |f: &Fault| {
-        let lasts = f.lasts;
-        f.times().map(move |at| (at, at + lasts))
-    };
-    spans(a).any(|(from, to)| spans(b).any(|(begin, end)| from <= end && begin <= to))
+/// When a fault may be on; one of a storm at any time of it.
+fn span(fault: &Fault, storm: Option<&Storm>) -> Vec<Spell> {
+    match storm.filter(|_| fault.drawn.is_some()) {
+        Some(storm) => vec![Spell {
+            at: storm.from,
+            lasts: storm.until.saturating_sub(storm.from),
+        }],
+        None => fault.spells(),
+    }
+}
+
+fn overlap(a: &Fault, b: &Fault, storm: Option<&Storm>) -> bool {
+    if a.drawn.is_some() && b.drawn.is_some() {
+        // A storm's faults come one after the other.
+        return false;
+    }
+    let meet = |a: &Spell, b: &Spell| a.at <= b.at + b.lasts && b.at <= a.at + a.lasts;
+    let (a, b) = (span(a, storm), span(b, storm));
+    a.iter().any(|a| b.iter().any(|b| meet(a, b)))
 }

@@ -36,6 +36,21 @@ impl Default for Fixtures {
     }
 }
 
+/// Customers who do one thing after another and write everything down, so that the shop's promises
+/// can be judged from it: the workload of the integrity checker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryLoad {
+    /// The mean wait between a customer's operations.
+    pub pause: Duration,
+    /// How long a customer waits for an answer.
+    pub timeout: Duration,
+}
+
+impl HistoryLoad {
+    /// What customers do, as checks call it.
+    pub const CALLS: [&str; 4] = ["place", "cancel", "read", "list"];
+}
+
 /// What the control API makes at most.
 const MAX_FIXTURES: i64 = 10_000;
 
@@ -43,6 +58,7 @@ pub(super) struct Load {
     pub(super) warm_up: Duration,
     pub(super) duration: Duration,
     pub(super) streams: Vec<Stream>,
+    pub(super) history: Option<HistoryLoad>,
     /// What the streams are called, those with a mistake elsewhere too.
     pub(super) names: Vec<String>,
     /// Whether every stream could be read.
@@ -54,10 +70,18 @@ pub(super) fn read(c: &mut Collector<'_>, mut t: Table<'_, '_>) -> Option<Load> 
     warm_up_long_enough(c, warm_up.as_ref());
     let duration = t.need_duration(c, "duration");
     let tables = t.tables(c, "stream");
-    if tables.is_empty() {
+    let history = t.table(c, "history").map(|t| history(c, t));
+    if history.is_some() && !tables.is_empty() {
+        let message = "either [[load.stream]] or [load.history], not both: the checker must know of every order";
+        c.error(t.span(), message);
+    }
+    if tables.is_empty() && history.is_none() {
         c.error(t.span(), "[load] needs at least one [[load.stream]]");
     }
     let (mut names, mut streams, declared) = (Vec::new(), Vec::new(), tables.len());
+    if history.is_some() {
+        names.extend(HistoryLoad::CALLS.map(str::to_owned));
+    }
     for mut s in tables {
         let named = name(c, &mut s, &mut names);
         streams.extend(stream(c, s).filter(|_| named));
@@ -69,8 +93,26 @@ pub(super) fn read(c: &mut Collector<'_>, mut t: Table<'_, '_>) -> Option<Load> 
         duration: duration?.value,
         sound: streams.len() == declared,
         streams,
+        history,
         names,
     })
+}
+
+fn history(c: &mut Collector<'_>, mut t: Table<'_, '_>) -> HistoryLoad {
+    let mut or = |key, usual| match t.duration(c, key) {
+        Some(d) if d.value.is_zero() => {
+            c.error(d.span, format!("`{key}` must be above zero"));
+            usual
+        }
+        Some(d) => d.value,
+        None => usual,
+    };
+    let read = HistoryLoad {
+        pause: or("pause", Duration::from_millis(100)),
+        timeout: or("timeout", Duration::from_secs(5)),
+    };
+    t.finish(c);
+    read
 }
 
 /// Two steady seconds come before each repeat, so there must be two to look at.

@@ -23,6 +23,17 @@
 //! action = "down"                    # or { toxic = "latency", latency = 1000, … }
 //! inject = true                      # false: declared, never injected
 //!
+//! [storm]                            # faults at random, from the run's seed; see `storm`
+//! from = "5s"
+//! until = "25s"
+//! faults = 10
+//! for = ["300ms", "1s"]
+//! calm = "500ms"
+//! [[storm.fault]]                    # what can come
+//! name = "kill-order"
+//! part = "order-service"
+//! action = "kill"
+//!
 //! [arms.fast]                        # slot = policy; slots not named have their default:
 //! order-product = "fast"             # order-user and order-product `fast`, gateway-* `none`
 //!
@@ -75,6 +86,7 @@ mod parse;
 mod quick;
 pub(crate) mod read;
 mod request;
+mod storm;
 #[cfg(test)]
 mod tests;
 
@@ -85,11 +97,12 @@ pub use abort::AbortWhen;
 pub(crate) use arms::names as arm_names;
 pub use by_hand::by_hand;
 pub use fault::{Action, Again, Condition, Fault, Level, ProcessAction, Toxic, Window};
-pub use load::Fixtures;
+pub use load::{Fixtures, HistoryLoad};
 pub use loadtest::Stream;
 pub use map::Map;
 pub use negative::NegativeControl;
 pub use request::{Capacity, Dist, Effect, Fail, Of, RequestFault, Share, Status, Timed};
+pub use storm::{Spell, Storm};
 
 use crate::checks::Check;
 use crate::diagnostics::{Diagnostic, Diagnostics};
@@ -145,6 +158,8 @@ pub struct Schedule {
     pub duration: Duration,
     /// The streams of load.
     pub streams: Vec<Stream>,
+    /// Instead of streams: the integrity checker's customers.
+    pub history: Option<HistoryLoad>,
     /// What is prepared for them.
     pub fixtures: Fixtures,
     /// What is in force all the time.
@@ -153,6 +168,8 @@ pub struct Schedule {
     pub faults: Vec<Fault>,
     /// Stretches of time with a name.
     pub windows: Vec<Window>,
+    /// When the faults that have no time of their own come.
+    pub storm: Option<Storm>,
 }
 
 /// One arm: a policy for every slot.

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use super::known::DEFECTS;
 use super::read::{At, Table};
-use super::{Arm, Scenario, Schedule, arms};
+use super::{Action, Arm, Condition, Scenario, Schedule, arms};
 use crate::diagnostics::Collector;
 use crate::result::RunResult;
 use crate::verdict::Verdict;
@@ -18,6 +19,8 @@ pub struct NegativeControl {
     pub arms: Vec<Arm>,
     /// Faults and conditions that are not injected.
     pub omit: Vec<String>,
+    /// Seeded defects that are switched on.
+    pub defects: Vec<String>,
     /// The checks that must not hold.
     pub fails: Vec<String>,
 }
@@ -59,7 +62,31 @@ impl Scenario {
         for schedule in std::iter::once(&mut changed.full).chain(quick) {
             leave_out(schedule, &control.omit);
         }
-        Some(changed)
+        Some(changed.with_defects(&control.defects))
+    }
+
+    /// The scenario on a shop with these seeded defects, throughout: conditions of the names that
+    /// the defects have.
+    #[must_use]
+    pub fn with_defects(&self, defects: &[String]) -> Self {
+        let mut changed = self.clone();
+        let known = |name: &String| DEFECTS.iter().find(|(known, _)| known == name);
+        let on = defects.iter().filter_map(known);
+        let conditions: Vec<Condition> = on.map(|(name, part)| defect(name, part)).collect();
+        let quick = changed.quick.as_mut();
+        for schedule in std::iter::once(&mut changed.full).chain(quick) {
+            schedule.conditions.extend(conditions.iter().cloned());
+        }
+        changed
+    }
+}
+
+fn defect(name: &str, part: &str) -> Condition {
+    Condition {
+        name: name.to_owned(),
+        link: part.to_owned(),
+        action: Action::Defect(name.to_owned()),
+        inject: true,
     }
 }
 
@@ -89,6 +116,7 @@ pub(super) fn read(
     let changed = t.table(c, "arms");
     let changed = changed.map_or_else(Vec::new, |arms| arms::read(c, &arms));
     let omit = t.texts(c, "omit");
+    let defects = t.texts(c, "defects");
     let fails = t.texts(c, "fails");
     let span = t.span();
     t.finish(c);
@@ -98,8 +126,8 @@ pub(super) fn read(
             c.unknown(span.clone(), "arm", &arm.name, arm_names.clone());
         }
     }
-    if changed.is_empty() && omit.is_empty() {
-        let message = "[negative_control] takes nothing away: it needs `arms` or `omit`";
+    if changed.is_empty() && omit.is_empty() && defects.is_empty() {
+        let message = "[negative_control] takes nothing away: it needs `arms`, `omit` or `defects`";
         c.error(span.clone(), message);
     }
     if fails.is_empty() {
@@ -108,12 +136,14 @@ pub(super) fn read(
     }
     let faults = known.faults.iter().copied();
     let omit = names(c, omit, "fault", faults);
+    let defects = names(c, defects, "defect", DEFECTS.iter().map(|(name, _)| *name));
     let checks = known.checks.iter().map(String::as_str);
     let fails = names(c, fails, "check", checks);
     Some(NegativeControl {
         because: because?.value,
         arms: changed,
         omit,
+        defects,
         fails,
     })
 }

@@ -98,6 +98,7 @@ fn read(c: &mut Collector<'_>, document: &Spanned<DeTable<'_>>) -> Option<Scenar
     let spans = Spans {
         faults: line.faults.iter().map(|f| f.span.clone()).collect(),
         windows: line.windows.iter().map(|w| w.span.clone()).collect(),
+        storm: line.storm.as_ref().map_or(0..0, |s| s.span.clone()),
     };
     let faults = line.names;
     let full = load.map(|l| Schedule {
@@ -105,10 +106,12 @@ fn read(c: &mut Collector<'_>, document: &Spanned<DeTable<'_>>) -> Option<Scenar
         warm_up: l.warm_up,
         duration: l.duration,
         streams: l.streams,
+        history: l.history,
         fixtures,
         conditions: values(line.conditions),
         faults: values(line.faults),
         windows: values(line.windows),
+        storm: line.storm.map(|s| s.value),
     });
     let quick = match (&full, root.table(c, "quick")) {
         (Some(full), Some(t)) => Some(quick::read(c, full, (&faults, sound), t)),

@@ -10,6 +10,7 @@ use super::line::{Spans, fits};
 use super::load::{self, warm_up_long_enough};
 use super::parse::repeats;
 use super::read::Table;
+use super::storm;
 use super::{Fault, Schedule, Window};
 use crate::diagnostics::Collector;
 
@@ -39,7 +40,14 @@ pub(super) fn read(
     let mut spans = Spans {
         faults: vec![t.span(); s.faults.len()],
         windows: vec![t.span(); s.windows.len()],
+        storm: t.span(),
     };
+    if let (Some(storm), true) = (&mut s.storm, t.has("storm"))
+        && let Some(changes) = t.table(c, "storm")
+    {
+        spans.storm = changes.span();
+        storm::quick(c, storm, changes);
+    }
     if let Some(line) = t.table(c, "timeline") {
         let told = |name: &str| faults.iter().any(|(known, _)| known == name);
         moved(c, "fault", &line, (&mut s.faults, &mut spans.faults), told);

@@ -4,6 +4,7 @@ mod mistakes;
 mod negative;
 mod preconditions;
 mod schema;
+mod storm;
 
 use super::*;
 use crate::diagnostics::Severity;

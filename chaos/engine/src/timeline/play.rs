@@ -107,14 +107,14 @@ impl Player<'_> {
     /// One fault with all its injections.
     async fn fault(&self, fault: &Fault, t0_ns: u64) -> Result<(), EngineError> {
         let mut count = Count::default();
-        for at in fault.times() {
-            let at = self.clock.instant(t0_ns + loadtest::clock::as_ns(at));
+        for spell in fault.spells() {
+            let at = self.clock.instant(t0_ns + loadtest::clock::as_ns(spell.at));
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
                 () = tokio::time::sleep_until(at) => {}
             }
-            match self.once(fault, at).await {
+            match self.once(fault, at + spell.lasts).await {
                 Ok(acted) => count = count.plus(acted),
                 Err(e) => {
                     // The others have nothing left to measure.
@@ -136,8 +136,8 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// From one injection to its clearing.
-    async fn once(&self, fault: &Fault, at: tokio::time::Instant) -> Result<Count, EngineError> {
+    /// From one injection to its clearing at `end`.
+    async fn once(&self, fault: &Fault, end: tokio::time::Instant) -> Result<Count, EngineError> {
         let (order, begin_ns) = (fault.order(), self.clock.now_ns());
         self.tell(Step::InjectBegins {
             fault: fault.name.clone(),
@@ -154,7 +154,7 @@ impl Player<'_> {
             .await;
             // A restart is over when the part is healthy, whenever that is.
             if !matches!(fault.action, Action::Process(ProcessAction::Restart)) {
-                let end = tokio::time::sleep_until(at + fault.lasts);
+                let end = tokio::time::sleep_until(end);
                 put = self.hold(order, end).await;
             }
         }

@@ -69,6 +69,9 @@ impl ProcessInjector {
         let (processes, parts) = self.of(part)?;
         for part in &parts {
             self.stopped.lock().insert(part.clone(), how);
+            if how != ProcessAction::Pause {
+                self.requests.dies(&label(part)).await;
+            }
             self.requests.leaves(&label(part));
             match how {
                 ProcessAction::Kill => done("killing", part, processes.kill(part).await)?,

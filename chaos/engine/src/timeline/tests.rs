@@ -100,6 +100,7 @@ fn fault(name: &str, at: u64, lasts: u64) -> Fault {
         at: Duration::from_secs(at),
         lasts: Duration::from_secs(lasts),
         again: None,
+        drawn: None,
         link: "order-product".to_owned(),
         action: Action::Down,
         inject: true,
@@ -112,10 +113,12 @@ fn schedule(faults: Vec<Fault>) -> Schedule {
         warm_up: Duration::ZERO,
         duration: Duration::from_secs(60),
         streams: Vec::new(),
+        history: None,
         fixtures: Fixtures::default(),
         conditions: Vec::new(),
         faults,
         windows: Vec::new(),
+        storm: None,
     }
 }
 

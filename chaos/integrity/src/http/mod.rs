@@ -1,9 +1,11 @@
 //! The shop over HTTP: its gateway with bearer tokens, and the control API of its services.
 
+mod watch;
 mod wire;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::RwLock;
@@ -14,6 +16,8 @@ use serde_json::{Value, json};
 use crate::shop::{Page, Placed, Reply, Seen, Shop, ShopError};
 use crate::snapshot::{Open, Orders, Payments, Stock};
 use crate::types::{Basket, Cents, OrderId, ProductId, Status, UserId};
+pub use watch::{Sent, Watch};
+use watch::{Ticket, Watcher};
 
 /// Orders a page.
 const PAGE: usize = 100;
@@ -50,6 +54,7 @@ pub struct HttpShop {
     customers: RwLock<BTreeMap<UserId, Person>>,
     staff: RwLock<Person>,
     admin: RwLock<Person>,
+    watcher: Option<Watcher>,
 }
 
 impl HttpShop {
@@ -68,7 +73,31 @@ impl HttpShop {
             customers: RwLock::new(customers),
             staff: RwLock::new(staff),
             admin: RwLock::new(admin),
+            watcher: None,
         }
+    }
+
+    /// Tells `watch` of every request of a customer as it ends, and gives each an `x-request-id`
+    /// that begins with `prefix`.
+    #[must_use]
+    pub fn watched(mut self, prefix: &str, watch: Arc<dyn Watch>) -> Self {
+        self.watcher = Some(Watcher::new(prefix, watch));
+        self
+    }
+
+    /// Sends a customer's request.
+    async fn ask(
+        &self,
+        call: &'static str,
+        user: UserId,
+        request: RequestBuilder,
+    ) -> Reply<(Value, bool)> {
+        let Some(watcher) = &self.watcher else {
+            return ask(request, None).await;
+        };
+        let ticket = watcher.begins(call, user);
+        let request = request.header("x-request-id", ticket.request_id());
+        ask(request, Some(ticket)).await
     }
 
     /// Gives a customer a fresh token, for runs that are longer than tokens live.
@@ -132,18 +161,36 @@ impl HttpShop {
 
 /// Sends a request and says what is known of its outcome: a 2xx is done, a 4xx refused, a request
 /// that found no connection was not sent; everything else is unknown.
-async fn ask(request: RequestBuilder) -> Reply<(Value, bool)> {
-    let answer = match request.send().await {
-        Ok(answer) => answer,
-        Err(error) if error.is_connect() || error.is_builder() => {
-            return Reply::Refused {
-                status: 0,
-                error: innermost(&error),
-            };
-        }
-        Err(error) if error.is_timeout() => return Reply::Unknown("timeout".to_owned()),
-        Err(error) => return Reply::Unknown(innermost(&error)),
-    };
+async fn ask(request: RequestBuilder, ticket: Option<Ticket>) -> Reply<(Value, bool)> {
+    let (status, reply) = answered(request).await;
+    if let Some(ticket) = ticket {
+        ticket.ended(status, &reply);
+    }
+    reply
+}
+
+/// The status, 0 when no answer began, with what it says.
+async fn answered(request: RequestBuilder) -> (u16, Reply<(Value, bool)>) {
+    match request.send().await {
+        Ok(answer) => (answer.status().as_u16(), read_answer(answer).await),
+        Err(error) => (0, unanswered(&error)),
+    }
+}
+
+fn unanswered(error: &reqwest::Error) -> Reply<(Value, bool)> {
+    if error.is_connect() || error.is_builder() {
+        return Reply::Refused {
+            status: 0,
+            error: innermost(error),
+        };
+    }
+    if error.is_timeout() {
+        return Reply::Unknown("timeout".to_owned());
+    }
+    Reply::Unknown(innermost(error))
+}
+
+async fn read_answer(answer: reqwest::Response) -> Reply<(Value, bool)> {
     let status = answer.status();
     let stale = answer.headers().contains_key("x-degraded");
     let body = answer.bytes().await;
@@ -210,7 +257,7 @@ impl Shop for HttpShop {
             .request(Method::POST, "/api/orders/", &self.customer(user))
             .header("idempotency-key", key)
             .json(&json!({ "items": items }));
-        reading(ask(request).await, |body, _| {
+        reading(self.ask("place", user, request).await, |body, _| {
             Ok(Placed {
                 order: wire::order(body)?,
                 digest: wire::digest(body),
@@ -221,19 +268,19 @@ impl Shop for HttpShop {
     async fn cancel(&self, user: UserId, order: OrderId) -> Reply<Seen> {
         let path = format!("/api/orders/{order}/cancel/");
         let request = self.request(Method::POST, &path, &self.customer(user));
-        reading(ask(request).await, seen)
+        reading(self.ask("cancel", user, request).await, seen)
     }
 
     async fn read(&self, user: UserId, order: OrderId) -> Reply<Seen> {
         let path = format!("/api/orders/{order}/");
         let request = self.request(Method::GET, &path, &self.customer(user));
-        reading(ask(request).await, seen)
+        reading(self.ask("read", user, request).await, seen)
     }
 
     async fn list(&self, user: UserId, page: u32) -> Reply<Page> {
         let path = format!("/api/orders/?page={page}&page_size={PAGE}");
         let request = self.request(Method::GET, &path, &self.customer(user));
-        reading(ask(request).await, |body, stale| {
+        reading(self.ask("list", user, request).await, |body, stale| {
             let (orders, last) = wire::page(body)?;
             Ok(Page {
                 orders,
@@ -247,7 +294,8 @@ impl Shop for HttpShop {
         let path = format!("/api/orders/{order}/status/");
         let staff = self.staff.read().clone();
         let request = self.request(Method::PATCH, &path, &staff);
-        reading(ask(request.json(&json!({ "status": to }))).await, seen)
+        let request = request.json(&json!({ "status": to }));
+        reading(ask(request, None).await, seen)
     }
 
     async fn reprice(&self, product: ProductId, price: Cents) -> Reply<()> {
@@ -255,7 +303,7 @@ impl Shop for HttpShop {
         let admin = self.admin.read().clone();
         let request = self.request(Method::PATCH, &path, &admin);
         let body = json!({ "price": wire::money(price) });
-        ask(request.json(&body)).await.map(drop)
+        ask(request.json(&body), None).await.map(drop)
     }
 
     async fn stock(&self, whole: bool) -> Result<Stock, ShopError> {

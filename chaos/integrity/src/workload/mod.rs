@@ -34,51 +34,69 @@ pub struct Ran {
 /// Runs the workload until `stop` is ready, waits for rest and reads what is there. Faults are
 /// written down as they are told of; what injects them lets go of them before `stop`, or at it.
 pub async fn drive(
-    mut config: Config,
+    config: Config,
     shop: &dyn Shop,
     faults: impl Stream<Item = FaultNote>,
     stop: impl Future<Output = ()>,
 ) -> Ran {
-    let recorder = Recorder::new(Clock::starting_at(config.zero_ns), config.log.take());
-    recorder.note(|t| Record::Begin {
-        t,
-        format: FORMAT,
-        run: config.run.clone(),
-        seed: config.seed,
-        prices: config.products.clone(),
-    });
-    let missing = {
-        let mut work = pin!(whole(&config, shop, &recorder, stop));
+    let workload = Workload::begin(config);
+    workload.load(shop, faults, stop).await;
+    workload.rest(shop).await
+}
+
+/// A run in two steps, for whoever has something to do between load and rest.
+pub struct Workload {
+    config: Config,
+    recorder: Recorder,
+}
+
+impl Workload {
+    /// Begins the log.
+    #[must_use]
+    pub fn begin(mut config: Config) -> Self {
+        let recorder = Recorder::new(Clock::starting_at(config.zero_ns), config.log.take());
+        recorder.note(|t| Record::Begin {
+            t,
+            format: FORMAT,
+            run: config.run.clone(),
+            seed: config.seed,
+            prices: config.products.clone(),
+        });
+        Self { config, recorder }
+    }
+
+    /// Everybody's day, until `stop` is ready and what was under way has ended.
+    pub async fn load(
+        &self,
+        shop: &dyn Shop,
+        faults: impl Stream<Item = FaultNote>,
+        stop: impl Future<Output = ()>,
+    ) {
+        let mut work = pin!(load(&self.config, shop, &self.recorder, stop));
         let mut faults = pin!(faults.fuse());
         loop {
             // In this order always: a seed repeats a run to the byte.
             tokio::select! {
                 biased;
-                Some(note) = faults.next() => recorder.fault(note),
-                missing = &mut work => break missing,
+                Some(note) = faults.next() => self.recorder.fault(note),
+                () = &mut work => break,
             }
         }
-    };
-    let (records, unwritten) = recorder.into_records();
-    let unwritten = unwritten.map(|why| format!("the log could not be written: {why}"));
-    Ran {
-        records,
-        trouble: missing.into_iter().chain(unwritten).collect(),
+        self.recorder.note(|t| Record::Stopped { t });
     }
-}
 
-async fn whole(
-    config: &Config,
-    shop: &dyn Shop,
-    recorder: &Recorder,
-    stop: impl Future<Output = ()>,
-) -> Vec<String> {
-    load(config, shop, recorder, stop).await;
-    recorder.note(|t| Record::Stopped { t });
-    let found = rest::find(shop, config).await;
-    let snapshot = Box::new(found.snapshot);
-    recorder.note(|t| Record::Final { t, snapshot });
-    found.missing
+    /// Waits until the shop is at rest, and reads its books.
+    pub async fn rest(self, shop: &dyn Shop) -> Ran {
+        let found = rest::find(shop, &self.config).await;
+        let snapshot = Box::new(found.snapshot);
+        self.recorder.note(|t| Record::Final { t, snapshot });
+        let (records, unwritten) = self.recorder.into_records();
+        let unwritten = unwritten.map(|why| format!("the log could not be written: {why}"));
+        Ran {
+            records,
+            trouble: found.missing.into_iter().chain(unwritten).collect(),
+        }
+    }
 }
 
 /// Everybody's day; over when all have noticed the end.

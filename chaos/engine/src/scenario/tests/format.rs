@@ -148,10 +148,8 @@ fn everything_reads_as_written() {
     assert!(shop.named.contains("load") && !shop.named.contains("order-user"));
     assert_eq!(shop.orders, loadtest::Orders::Keyed);
     assert!(!shop.specs.contains_key("orders"));
-    let times: Vec<u64> = fault(&s.full, "flap")
-        .times()
-        .map(|t| t.as_secs())
-        .collect();
+    let spells = fault(&s.full, "flap").spells();
+    let times: Vec<u64> = spells.iter().map(|spell| spell.at.as_secs()).collect();
     assert_eq!(times, [20, 22, 24, 26, 28]);
     assert_eq!(fault(&s.full, "flap").ends(), Duration::from_secs(29));
     assert_eq!(fault(&s.full, "again").lasts, Duration::ZERO);

@@ -175,6 +175,10 @@ fn the_schema_knows_the_names_that_the_reader_knows() {
     assert_eq!(names("/$defs/part/anyOf/0/enum"), known::PROCESSES);
     assert_eq!(names("/$defs/status/anyOf/0/enum"), known::GRPC_CODES);
     assert_eq!(names("/$defs/callers/items/enum"), known::CALLERS);
+    assert_eq!(
+        names("/properties/negative_control/properties/defects/items/enum"),
+        known::DEFECTS.map(|(name, _)| name)
+    );
     let schema = schema();
     let keys = |at: &str| -> Vec<String> {
         let object = schema.pointer(at).and_then(Value::as_object);
