@@ -6,12 +6,16 @@
 mod chaos;
 mod cleanup;
 mod crash;
+mod crowd;
 mod faults;
+mod flood;
 mod harness;
+mod keys;
 mod policy;
 mod processes;
 mod readme;
 mod replicas;
 mod rerun;
+mod rolling;
 mod runs;
 mod up;

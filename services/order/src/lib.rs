@@ -23,6 +23,7 @@ pub mod store;
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use kit::{
     Common, Env, Running, Server, Slots,
     auth::Verifier,
@@ -88,6 +89,7 @@ impl Service for App {
             .transpose()?;
         let outbox = Outbox::new(sql, mailer(&config)?, slots.failpoints());
         let (checkout, recovery) = (parts.checkout.clone(), parts.recovery);
+        let links = parts.links;
         // Dropped with the last connection: no order can begin after that.
         let serving = CancellationToken::new();
         let shared = Shared {
@@ -107,6 +109,10 @@ impl Service for App {
                 serving.cancelled().await;
                 checkout.finished().await;
                 db.close().await;
+            })
+            .task("replicas", move |shutdown| async move {
+                let following = links.iter().map(|(_, link)| link.follow());
+                shutdown.run_until_cancelled(join_all(following)).await;
             })
             .task("recovery", move |shutdown| async move {
                 shutdown.run_until_cancelled(recovery.run()).await;
