@@ -8,13 +8,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, request::Parts};
+use futures_util::future::join_all;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use http_body_util::Full;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use kit::{ApiError, Ctx, http as rules, replicas::Replicas};
+use kit::{
+    ApiError, Ctx, http as rules,
+    replicas::{Readiness, Replicas},
+};
 use resilience::{Attempt, Call, Slot, priority::Priority};
 
 use crate::{
@@ -26,6 +30,8 @@ use crate::{
 /// never used in the moment in which they close it.
 const POOL_IDLE: Duration = Duration::from_secs(15);
 const CONNECT: Duration = Duration::from_secs(1);
+/// Where a service says whether it takes work.
+const READY: &str = "/readyz";
 
 /// Who a request is from, where it was sent to and how, in words that some server or other takes:
 /// from outside they are claims. Ours are put in their place where a service needs one.
@@ -105,6 +111,33 @@ impl Services {
             client,
             targets: targets.collect(),
         }))
+    }
+
+    /// Follows which replicas take work, until it is dropped. One that is told to end says so in
+    /// time: it gets no request any more that it could not finish, a POST least of all, which is
+    /// sent once.
+    pub async fn follow(self) {
+        let targets = self.0.targets.iter();
+        let each =
+            targets.map(|target| target.replicas.follow(|base| self.takes_work(base.clone())));
+        join_all(each).await;
+    }
+
+    async fn takes_work(&self, base: String) -> Readiness {
+        let Ok(request) = http::Request::get(format!("{base}{READY}")).body(Full::default()) else {
+            return Readiness::Unknown;
+        };
+        match self
+            .0
+            .client
+            .request(request)
+            .await
+            .map(|answer| answer.status())
+        {
+            Ok(StatusCode::OK) => Readiness::Ready,
+            Ok(StatusCode::SERVICE_UNAVAILABLE) | Err(_) => Readiness::Unready,
+            Ok(_) => Readiness::Unknown,
+        }
     }
 
     fn target(&self, upstream: Upstream) -> Result<&Target, ApiError> {

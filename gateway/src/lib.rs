@@ -78,6 +78,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         let slot = slots.with_policy(upstream.link(), upstream.name(), config.policy.clone());
         (upstream, bases, slot)
     }));
+    let following = services.clone().follow();
     let routes = headers::with_headers(router(services), &config.cors_origins);
     let limits = Limits {
         idle: IDLE,
@@ -88,6 +89,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         .rest(routes)
         .edge()
         .slots(slots)
+        .task("replicas", |shutdown| async move {
+            shutdown.run_until_cancelled_owned(following).await;
+        })
         .limits(limits)
         .start()
         .await?)

@@ -60,6 +60,9 @@ pub enum Command {
     Down,
     /// What runs, where, and how healthy (exit 3 when nothing runs)
     Status(StatusArgs),
+    /// Restart parts of the running lab; with --rolling one replica after the other, so that no
+    /// request fails
+    Restart(RestartArgs),
     /// Check this machine: tools, real servers, ports, disk; says how to mend what is missing
     Doctor,
     /// Show the logs of the parts
@@ -123,6 +126,18 @@ pub struct StatusArgs {
     /// Print JSON: {"parts":[{"name","kind","url","grpc","metrics","control","pid","healthy"}]}
     #[arg(long)]
     pub json: bool,
+}
+
+/// `lab restart`
+#[derive(Debug, Args)]
+pub struct RestartArgs {
+    /// Parts, such as gateway or product-service.2; with --rolling services [default with
+    /// --rolling: all that have replicas]
+    #[arg(value_name = "PART", required_unless_present = "rolling")]
+    pub parts: Vec<String>,
+    /// Every replica of the services, one after the other
+    #[arg(long)]
+    pub rolling: bool,
 }
 
 /// `lab logs`

@@ -26,6 +26,7 @@ mod processes;
 mod progress;
 mod replicas;
 mod report;
+mod restart;
 mod runs;
 mod secrets;
 mod shim;
@@ -102,6 +103,7 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
         Command::Up(args) => Box::pin(up::run(&spawner, global, &args)).await,
         Command::Down => down::run(&place()?).await,
         Command::Status(args) => status::run(&place()?, args.json).await,
+        Command::Restart(args) => restart::run(&place()?, &args).await,
         Command::Doctor => doctor::run(&place()?, Layout::new(global.port_base)?).await,
         Command::Load(args) => Box::pin(load::run(&spawner, global, &args)).await,
         Command::Test(args) => testing::run(global, &args).await,

@@ -23,6 +23,10 @@ pub const NAMES: [&str; 6] = [
 /// The accounts of the sample data, for the table at the end of `lab up`.
 pub const SAMPLE_ACCOUNTS: &str = "admin, staff, user0 … user9 (password: password123)";
 
+/// How long a replica that is told to end still takes work, while it says that it takes none: its
+/// callers ask four times a second, and turn to another one. Alone it has nobody to tell.
+const DRAIN_NOTICE_MS: &str = "1500";
+
 /// One process of the shop.
 #[derive(Clone, Debug)]
 pub struct Part {
@@ -227,6 +231,9 @@ impl Context<'_> {
         let file = self.place.databases().join(format!("{database}.db"));
         let mut env = self.common_env(own.http, own.metrics, replica);
         let number = |port| self.layout.number_of(port, replica).to_string();
+        if self.layout.replicas().of(service) > 1 {
+            env.push(("DRAIN_NOTICE_MS", DRAIN_NOTICE_MS.to_owned()));
+        }
         env.extend(own.grpc.map(|port| ("GRPC_PORT", number(port))));
         env.push(("LAB_CONTROL_PORT", number(own.control)));
         env.push((
@@ -401,6 +408,11 @@ mod tests {
                 "gateway"
             ]
         );
+        assert_eq!(
+            value(&parts, "user-service.2", "DRAIN_NOTICE_MS"),
+            Some("1500")
+        );
+        assert_eq!(value(&parts, "order-service", "DRAIN_NOTICE_MS"), None);
         for name in ["DATABASE_URL", "JWT_PRIVATE_KEY_PATH"] {
             assert_eq!(
                 value(&parts, "user-service", name),

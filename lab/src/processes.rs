@@ -39,6 +39,17 @@ enum Act {
     Send(Signal),
     /// Start it, if it does not run.
     Start,
+    /// Nothing.
+    Look,
+}
+
+/// How long the two halves of a restart took.
+#[derive(Clone, Copy, Debug)]
+pub struct Took {
+    /// From being told to end until it had ended.
+    pub ended: Duration,
+    /// From its start until it was healthy.
+    pub healthy: Duration,
 }
 
 /// What the shop's owner is asked to do.
@@ -104,12 +115,13 @@ impl Shop {
         let index = index.with_context(|| format!("the shop has no part {part:?}"))?;
         match act {
             Act::Start => self.start_again(spawner, index)?,
+            Act::Look => {}
             Act::Send(signal) => self.signal(index, signal)?,
             Act::End(signal) => {
                 self.running[index].ends_on_purpose = true;
                 self.signal(index, signal)?;
                 self.state.parts[index].pid = None;
-                self.state.parts[index].ended = Some("ended on purpose, by a fault".to_owned());
+                self.state.parts[index].ended = Some("ended on purpose".to_owned());
                 self.write_state()?;
             }
         }
@@ -135,6 +147,7 @@ impl Shop {
         if self.running[index].running.exit().is_none() {
             return Ok(());
         }
+        self.read_secrets()?;
         let part = &self.parts[index];
         self.running[index] = spawner.start(part, self.place())?.into();
         self.state.parts[index].pid = Some(self.running[index].running.pid);
@@ -211,6 +224,30 @@ impl Remote {
     async fn again(&self, part: &str) -> Result<()> {
         self.end(part, Signal::TERM).await?;
         self.begin(part).await
+    }
+
+    /// Ends the part, if it runs, lets it finish what it has, and starts it again; how long both
+    /// took. Returns when it is healthy.
+    ///
+    /// # Errors
+    /// When there is no such part, or it does not become healthy.
+    pub async fn restart_if_it_runs(&self, part: &str) -> Result<Took> {
+        let begun = Instant::now();
+        if self.pids.lock().contains_key(part) {
+            // It may have crashed meanwhile: then there is nothing to end.
+            let child = self.order(part, Act::Look).await?;
+            if child.ending.has_ended() {
+                self.pids.lock().remove(part);
+            } else {
+                self.end(part, Signal::TERM).await?;
+            }
+        }
+        let ended = begun.elapsed();
+        self.begin(part).await?;
+        Ok(Took {
+            ended,
+            healthy: begun.elapsed() - ended,
+        })
     }
 }
 

@@ -44,6 +44,7 @@ pub struct Shop {
     pub token: String,
     place: Place,
     layout: Layout,
+    programs: Programs,
     pub(crate) parts: Vec<Part>,
     pub(crate) running: Vec<Process>,
     client: Client,
@@ -92,6 +93,7 @@ impl Shop {
             pid: std::process::id(),
             port_base: layout.base(),
             ready: false,
+            orders: None,
             parts: parts
                 .iter()
                 .map(|part| PartState::planned(part, place))
@@ -103,6 +105,7 @@ impl Shop {
             token: secrets.lab_token,
             place: place.clone(),
             layout,
+            programs: programs.clone(),
             parts,
             running: Vec::new(),
             client: health::client()?,
@@ -149,6 +152,18 @@ impl Shop {
     /// The proxies of all links.
     pub(crate) fn links(&self) -> serde_json::Value {
         links::proxies(self.layout)
+    }
+
+    /// Reads the secrets again, so that a part that is started again has those that are there now:
+    /// keys are changed so. The token of the lab itself stays as long as it runs.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    pub(crate) fn read_secrets(&mut self) -> Result<()> {
+        let mut secrets = Secrets::load(&self.place.secrets())?;
+        secrets.lab_token = self.token.clone();
+        self.parts = parts::all(self.layout, &self.place, &self.programs, &secrets);
+        Ok(())
     }
 
     /// Where it keeps its things.

@@ -18,6 +18,9 @@ pub struct State {
     pub port_base: Option<u16>,
     /// Whether everything has been healthy once.
     pub ready: bool,
+    /// Where the lab's own process takes orders to restart parts, with its token.
+    #[serde(default)]
+    pub orders: Option<String>,
     /// The parts, in the order in which they start.
     pub parts: Vec<PartState>,
 }
@@ -205,6 +208,7 @@ mod tests {
             pid: 1,
             port_base: None,
             ready: true,
+            orders: None,
             parts: Vec::new(),
         };
         state.write(&place.state()).unwrap();

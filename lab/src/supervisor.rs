@@ -158,6 +158,11 @@ impl Running {
 pub struct Ending(watch::Receiver<Option<ExitStatus>>);
 
 impl Ending {
+    /// Whether it has come.
+    pub fn has_ended(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
     /// Waits for it.
     pub async fn wait(&self) -> ExitStatus {
         let mut exit = self.0.clone();

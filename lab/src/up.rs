@@ -17,6 +17,7 @@ use crate::place::Place;
 use crate::ports::{Layout, Port};
 use crate::progress::Progress;
 use crate::replicas::Replicas;
+use crate::restart;
 use crate::shim;
 use crate::shop::Shop;
 use crate::state::{Lock, State};
@@ -87,16 +88,19 @@ async fn serve(
         signal = interrupt.wait() => bail!("interrupted by {signal} while starting"),
     }
     progress.clear();
+    let mut orders = restart::take_orders(shop).await?;
     println!(
         "{}",
         welcome(&shop.state, place, global, "Ctrl-C stops everything.").await?
     );
     loop {
         tokio::select! {
+            Some(order) = orders.recv() => shop.obey(spawner, order),
             crash = shop.next_crash() => {
                 let (name, status) = crash?;
                 eprintln!("\n!! {name} {}\n{}", describe(status), shop.last_words(&name));
-                eprintln!("The rest goes on without it; stop and start the lab to have it back.");
+                let again = same_lab(global, &format!("restart {name}"));
+                eprintln!("The rest goes on without it; `{again}` has it back.");
             }
             signal = interrupt.wait() => {
                 eprintln!("\n{signal}: stopping");

@@ -63,6 +63,7 @@ mod tests {
             pid: 1,
             port_base: None,
             ready: true,
+            orders: None,
             parts: vec![
                 part("toxiproxy", None),
                 part("user-service", control),

@@ -40,6 +40,10 @@ pub fn cargo(bench: &Bench<'_>, line: &str) -> Command {
     if bench.require_all {
         command.env("LAB_REQUIRE_ALL", "1");
     }
+    if bench.night {
+        // Tests that have a long count look at this.
+        command.env("NIGHT", "1");
+    }
     command
 }
 

@@ -160,6 +160,13 @@ impl Lab {
         self.data.path()
     }
 
+    /// A secret of the lab that has run here, by its name in the file.
+    pub fn secret(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(self.data.path().join("secrets.toml")).unwrap();
+        let secrets: toml::Table = text.parse().unwrap();
+        secrets[name].as_str().unwrap().to_owned()
+    }
+
     fn key(&self) -> PathBuf {
         self.data.path().join("keys/jwt.pem")
     }
@@ -220,11 +227,17 @@ impl Drop for Lab {
     }
 }
 
+/// Whether the long counts are asked for, as `lab test --night` does.
+pub fn night() -> bool {
+    std::env::var_os("NIGHT").is_some_and(|night| night == "1")
+}
+
 fn shared_key() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("jwt.pem")
 }
 
-fn programs() -> PathBuf {
+/// Where the shop's programs are.
+pub fn programs() -> PathBuf {
     std::env::var_os("LAB_BIN_DIR").map_or_else(
         || Path::new(LAB).parent().unwrap().to_owned(),
         PathBuf::from,

@@ -6,13 +6,17 @@
 mod chaos;
 mod cleanup;
 mod crash;
+mod crowd;
 mod faults;
+mod flood;
 mod harness;
 mod integrity;
+mod keys;
 mod policy;
 mod processes;
 mod readme;
 mod replicas;
 mod rerun;
+mod rolling;
 mod runs;
 mod up;

@@ -10,11 +10,13 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     str::FromStr,
     sync::Arc,
+    time::Duration,
 };
 
 use resilience::{policy::Policy, server::ServerPolicy};
 use secrecy::SecretString;
 
+mod drain;
 mod policies;
 mod production;
 
@@ -26,8 +28,9 @@ use crate::{
 use policies::{read_policy, read_server_policy};
 
 /// Variables that start so are ours: one that nobody reads is a typing error.
-const PREFIXES: [&str; 15] = [
+const PREFIXES: [&str; 16] = [
     "LAB_",
+    "DRAIN_",
     "RATE_LIMIT_",
     "GATEWAY_TLS_",
     "RETRY_",
@@ -45,8 +48,9 @@ const PREFIXES: [&str; 15] = [
 ];
 
 /// Known to the project but not read by every part: never a problem.
-const KNOWN: [&str; 34] = [
+const KNOWN: [&str; 35] = [
     "APP_ENV",
+    "DRAIN_NOTICE_MS",
     "TRUSTED_PROXIES",
     "RATE_LIMIT_ANONYMOUS",
     "RATE_LIMIT_USER",
@@ -272,6 +276,9 @@ pub struct Common {
     pub policy: Policy,
     /// What the slot at the service's door starts with.
     pub server_policy: ServerPolicy,
+    /// How long it still takes work after it was told to end, while it says already that it takes
+    /// none: callers turn to another replica meanwhile.
+    pub drain_notice: Duration,
     /// Whether the sample data is made at first start.
     pub seed_sample_data: bool,
     /// `tracing` filter.
@@ -323,6 +330,7 @@ impl Common {
             lab: read_lab(env),
             policy: read_policy(env),
             server_policy: read_server_policy(env),
+            drain_notice: drain::read_notice(env),
             seed_sample_data: read_flag(env, "SEED_SAMPLE_DATA"),
             log_level: env.text("LOG_LEVEL").unwrap_or_else(|| "info".into()),
             otlp_endpoint: env.text("OTEL_EXPORTER_OTLP_ENDPOINT"),
@@ -362,6 +370,7 @@ impl Common {
             policy: resilience::preset::get("fast")
                 .unwrap_or_else(|| unreachable!("a preset of ours")),
             server_policy: resilience::server::preset::unlimited(),
+            drain_notice: Duration::ZERO,
             seed_sample_data: false,
             log_level: "warn".into(),
             otlp_endpoint: None,

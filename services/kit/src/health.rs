@@ -6,6 +6,7 @@ use ::http::StatusCode;
 use axum::{Json, Router, response::IntoResponse, routing::get};
 use serde::Serialize;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// A check that takes longer than this has failed.
 const CHECK: Duration = Duration::from_secs(2);
@@ -94,9 +95,26 @@ impl Health {
 
     /// Runs all checks at once.
     pub async fn report(&self) -> Report {
+        self.report_of(|_| true).await
+    }
+
+    /// Whether it takes work: nobody told it to end, and it has what it can't serve without. What
+    /// it can do without is not asked, so that callers may ask often.
+    async fn takes_work(&self, draining: &CancellationToken) -> Result<(), &'static str> {
+        if draining.is_cancelled() {
+            return Err("draining");
+        }
+        match self.report_of(|critical| critical).await.status {
+            Status::Unhealthy => Err("unhealthy"),
+            Status::Healthy | Status::Degraded => Ok(()),
+        }
+    }
+
+    async fn report_of(&self, wanted: impl Fn(bool) -> bool) -> Report {
         let runs = self
             .checks
             .iter()
+            .filter(|(_, critical, _)| wanted(*critical))
             .map(|(name, critical, probe)| async move {
                 let outcome = timeout(CHECK, probe())
                     .await
@@ -127,21 +145,38 @@ impl Health {
         }
     }
 
-    /// `/health/` and `/livez`.
-    pub fn router(self) -> Router {
+    /// `/health/`, `/livez` and `/readyz`, which says no once `draining` is cancelled.
+    pub fn router(self, draining: CancellationToken) -> Router {
         let service = self.service;
         let alive = move || async move {
             Json(serde_json::json!({ "status": "alive", "service": service }))
         };
+        let of_health = self.clone();
         let health = move || {
-            let health = self.clone();
+            let health = of_health.clone();
             async move { health.report().await.into_response() }
+        };
+        let ready = move || {
+            let (health, draining) = (self.clone(), draining.clone());
+            async move {
+                let said = health.takes_work(&draining).await;
+                let code = match said {
+                    Ok(()) => StatusCode::OK,
+                    Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                let status = said.err().unwrap_or("ready");
+                let body = Json(serde_json::json!({ "status": status, "service": service }));
+                (code, [NO_STORE], body)
+            }
         };
         Router::new()
             .route("/health/", get(health))
             .route("/livez", get(alive))
+            .route("/readyz", get(ready))
     }
 }
+
+const NO_STORE: (::http::HeaderName, &str) = (::http::header::CACHE_CONTROL, "no-store");
 
 impl IntoResponse for Report {
     fn into_response(self) -> axum::response::Response {
@@ -149,12 +184,7 @@ impl IntoResponse for Report {
             Status::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
             Status::Healthy | Status::Degraded => StatusCode::OK,
         };
-        (
-            code,
-            [(::http::header::CACHE_CONTROL, "no-store")],
-            Json(self),
-        )
-            .into_response()
+        (code, [NO_STORE], Json(self)).into_response()
     }
 }
 
@@ -184,5 +214,20 @@ mod tests {
             .report()
             .await;
         assert_eq!(hung.status, Status::Unhealthy);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_takes_work_until_it_is_told_to_end_or_lacks_what_it_needs() {
+        let draining = CancellationToken::new();
+        let ok = || async { Ok(()) };
+        let down = || async { Err("down".to_owned()) };
+        let well = Health::new("t")
+            .critical("database", ok)
+            .optional("cache", down);
+        assert_eq!(well.takes_work(&draining).await, Ok(()));
+        let dead = Health::new("t").critical("database", down);
+        assert_eq!(dead.takes_work(&draining).await, Err("unhealthy"));
+        draining.cancel();
+        assert_eq!(well.takes_work(&draining).await, Err("draining"));
     }
 }

@@ -9,21 +9,30 @@
 //! Answers never count here, however bad: what they mean is the policy's business. The breaker
 //! stands before all replicas together.
 //!
-//! Source: passive health checks as in nginx's `max_fails` and `fail_timeout`.
+//! Besides, each of several replicas is asked four times a second whether it takes work
+//! ([`Replicas::follow`]). One that was told to end says no before it stops listening, and so gets
+//! nothing any more that it could not finish; it is left out until it says yes again.
+//!
+//! Source: passive and active health checks as in nginx's `max_fails`, `fail_timeout` and
+//! `health_check`.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long a replica whose connection failed is left out.
 const OUT: Duration = Duration::from_secs(1);
+/// How often each of several replicas is asked whether it takes work.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+/// An answer that takes longer says nothing.
+const ASK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The replicas of a service, in the order of their list. Clones share what is known of them.
 #[derive(Debug)]
@@ -39,6 +48,19 @@ struct Inner<T> {
 struct Replica<T> {
     target: T,
     out_until: Mutex<Option<Instant>>,
+    /// It said so itself, or did not answer when it was asked.
+    takes_no_work: AtomicBool,
+}
+
+/// What a replica said when it was asked whether it takes work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Yes.
+    Ready,
+    /// No, or nobody is there.
+    Unready,
+    /// Nothing that could be understood: it stays as it was.
+    Unknown,
 }
 
 impl<T> Clone for Replicas<T> {
@@ -85,6 +107,7 @@ impl<T> Replicas<T> {
             .map(|target| Replica {
                 target,
                 out_until: Mutex::new(None),
+                takes_no_work: AtomicBool::new(false),
             })
             .collect();
         let turn = AtomicUsize::new(0);
@@ -92,6 +115,7 @@ impl<T> Replicas<T> {
     }
 
     /// The replica whose turn it is; not the one `tried` just now, unless nobody else is there.
+    /// One that takes no work is asked only when all others are out too.
     pub fn pick(&self, tried: Option<usize>) -> Picked<T> {
         let now = Instant::now();
         let turn = self.0.turn.fetch_add(1, Ordering::Relaxed);
@@ -99,6 +123,8 @@ impl<T> Replicas<T> {
         let index = self
             .nth(turn, |index| self.is_in(index, now) && another(index))
             .or_else(|| self.nth(turn, |index| self.is_in(index, now)))
+            .or_else(|| self.nth(turn, |index| self.takes_work(index) && another(index)))
+            .or_else(|| self.nth(turn, |index| self.takes_work(index)))
             .or_else(|| self.nth(turn, another))
             .unwrap_or(0);
         Picked {
@@ -107,16 +133,37 @@ impl<T> Replicas<T> {
         }
     }
 
+    /// Asks each of several replicas four times a second whether it takes work, until it is
+    /// dropped. Of a single one nobody needs to know: there is no other to turn to.
+    pub async fn follow<F>(&self, ask: impl Fn(&T) -> F)
+    where
+        F: Future<Output = Readiness>,
+    {
+        if self.0.all.len() < 2 {
+            return;
+        }
+        let each = self.0.all.iter().map(|replica| async {
+            loop {
+                let said = timeout(ASK_PATIENCE, ask(&replica.target)).await;
+                replica.said(said.unwrap_or(Readiness::Unknown));
+                sleep(ASK_EVERY).await;
+            }
+        });
+        futures_util::future::join_all(each).await;
+    }
+
     /// Where they all are.
     pub fn targets(&self) -> impl Iterator<Item = &T> {
         self.0.all.iter().map(|replica| &replica.target)
     }
 
     fn is_in(&self, index: usize, now: Instant) -> bool {
-        self.0.all[index]
-            .out_until
-            .lock()
-            .is_none_or(|until| until <= now)
+        let holds = self.0.all[index].out_until.lock();
+        holds.is_none_or(|until| until <= now) && self.takes_work(index)
+    }
+
+    fn takes_work(&self, index: usize) -> bool {
+        !self.0.all[index].takes_no_work.load(Ordering::Relaxed)
     }
 
     /// Of those that `may`, the one whose turn it is.
@@ -124,6 +171,20 @@ impl<T> Replicas<T> {
         let those: Vec<usize> = (0..self.0.all.len()).filter(|index| may(*index)).collect();
         let at = turn.checked_rem(those.len())?;
         Some(those[at])
+    }
+}
+
+impl<T> Replica<T> {
+    fn said(&self, readiness: Readiness) {
+        let takes_no_work = match readiness {
+            Readiness::Ready => false,
+            Readiness::Unready => true,
+            Readiness::Unknown => return,
+        };
+        if self.takes_no_work.swap(takes_no_work, Ordering::Relaxed) && !takes_no_work {
+            // It is back: what its connections did before says nothing now.
+            *self.out_until.lock() = None;
+        }
     }
 }
 
@@ -212,6 +273,57 @@ mod tests {
         for one in ['a', 'b', 'c'] {
             assert!(asked.contains(one), "{asked}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_takes_no_work_is_left_out_until_it_says_otherwise() {
+        let replicas = three();
+        let said = Arc::new(Mutex::new(Readiness::Unready));
+        let asked = Arc::clone(&said);
+        let following = replicas.clone();
+        let follower = tokio::spawn(async move {
+            let ask = |target: &char| {
+                let said = match target {
+                    'a' => *asked.lock(),
+                    _ => Readiness::Ready,
+                };
+                std::future::ready(said)
+            };
+            following.follow(ask).await;
+        });
+        let after_a_look = || tokio::time::sleep(2 * ASK_EVERY);
+        after_a_look().await;
+        assert!(!turns(&replicas, 6).contains('a'));
+        // What can't be understood changes nothing, nor does time.
+        *said.lock() = Readiness::Unknown;
+        tokio::time::sleep(10 * OUT).await;
+        assert!(!turns(&replicas, 6).contains('a'));
+        // Connections of the others that break are no reason to turn to it.
+        for index in [1, 2] {
+            *replicas.0.all[index].out_until.lock() = Some(Instant::now() + OUT);
+        }
+        assert!(!turns(&replicas, 6).contains('a'));
+        *said.lock() = Readiness::Ready;
+        after_a_look().await;
+        assert!(turns(&replicas, 6).contains('a'));
+        follower.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_never_answers_says_nothing_and_holds_no_other_up() {
+        let replicas = three();
+        let hangs = |target: &char| {
+            let hangs = *target == 'a';
+            async move {
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+                Readiness::Unready
+            }
+        };
+        let looking = replicas.follow(hangs);
+        assert!(timeout(2 * ASK_PATIENCE, looking).await.is_err());
+        assert_eq!(turns(&replicas, 3), "aaa");
     }
 
     #[tokio::test(start_paused = true)]

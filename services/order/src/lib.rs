@@ -24,6 +24,7 @@ pub mod store;
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use kit::{
     Common, Env, Running, Server, Slots,
     auth::Verifier,
@@ -93,6 +94,7 @@ impl Service for App {
         let books = Books::new(Arc::clone(&sql) as Arc<dyn BookStore>, Arc::clone(&mailer));
         let outbox = Outbox::new(sql, mailer, slots.failpoints());
         let (checkout, recovery) = (parts.checkout.clone(), parts.recovery);
+        let links = parts.links;
         // Dropped with the last connection: no order can begin after that.
         let serving = CancellationToken::new();
         let shared = Shared {
@@ -116,6 +118,10 @@ impl Service for App {
                 serving.cancelled().await;
                 checkout.finished().await;
                 db.close().await;
+            })
+            .task("replicas", move |shutdown| async move {
+                let following = links.iter().map(|(_, link)| link.follow());
+                shutdown.run_until_cancelled(join_all(following)).await;
             })
             .task("recovery", move |shutdown| async move {
                 shutdown.run_until_cancelled(recovery.run()).await;

@@ -16,7 +16,7 @@ use crate::{
     hashing::Hasher,
     keyring::Keyring,
     keys::KeyError,
-    pool::{Pool, cores},
+    pool::{Pool, Urgency, cores},
     store::Store,
 };
 
@@ -39,7 +39,7 @@ pub struct Core {
 
 /// Where tokens are signed: as many at once as there are cores.
 pub fn signing_pool() -> Pool {
-    Pool::new(cores(), SIGNING_QUEUE)
+    Pool::new(cores(), SIGNING_QUEUE, Urgency::Usual)
 }
 
 /// A started or continued session as its owner gets it.

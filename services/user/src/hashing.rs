@@ -8,10 +8,10 @@ use argon2::{
 
 use crate::{
     error::{Error, Result},
-    pool::{Pool, cores},
+    pool::{Place, Pool, Urgency, cores},
 };
 
-/// Hashes that may wait: about a second's worth on two cores.
+/// Hashes that may wait: about two seconds' worth on two cores.
 const QUEUE: usize = 64;
 
 /// Makes and checks password hashes.
@@ -24,15 +24,24 @@ pub struct Hasher {
 }
 
 impl Hasher {
-    /// With as many workers as there are cores.
+    /// With a worker less than there are cores (but one), of low priority: whoever browses while
+    /// log-ins flood in has a core, and goes first on the others.
     ///
     /// # Errors
     /// [`Error::Crypto`] when hashing is not possible at all.
     pub async fn new() -> Result<Self> {
-        let pool = Pool::new(cores(), QUEUE);
+        let pool = Pool::new(cores().saturating_sub(1).max(1), QUEUE, Urgency::Low);
         let secret = kit::crypto::random_token::<16>();
         let decoy = pool.run(move || hash(&secret)).await??;
         Ok(Self { pool, decoy })
+    }
+
+    /// A place for one hash, taken before there is other work for it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when too many wait.
+    pub fn place(&self) -> Result<Place> {
+        self.pool.place()
     }
 
     /// A PHC string with a salt of its own.
@@ -50,10 +59,24 @@ impl Hasher {
     /// [`Error::Busy`] when too many wait, [`Error::Crypto`] when the stored
     /// hash is none.
     pub async fn verify(&self, password: &str, stored: Option<&str>) -> Result<bool> {
+        self.verify_in(self.place()?, password, stored).await
+    }
+
+    /// [`Hasher::verify`] in a place that was taken before.
+    ///
+    /// # Errors
+    /// [`Error::Crypto`] when the stored hash is none.
+    pub async fn verify_in(
+        &self,
+        place: Place,
+        password: &str,
+        stored: Option<&str>,
+    ) -> Result<bool> {
         let password = password.to_owned();
         let known = stored.is_some();
         let stored = stored.unwrap_or(&self.decoy).to_owned();
-        let fits = self.pool.run(move || verify(&password, &stored)).await??;
+        let check = move || verify(&password, &stored);
+        let fits = self.pool.run_in(place, check).await??;
         Ok(known && fits)
     }
 }

@@ -15,6 +15,7 @@ use crate::{
         two_factor::PENDING_LIFE_MS,
     },
     error::{Error, Result},
+    pool::Place,
     seed,
     store::{Credentials, Rotation},
 };
@@ -61,13 +62,18 @@ impl Core {
             source,
             ..
         } = attempt;
+        // First: of a flood, what can't be checked costs no look at the database.
+        let place = self.hasher.place()?;
         let counted = self.count_login(username, device, &source.address).await?;
         let waits = counted.waits;
         let known = self.store.credentials(&unique_key(username)).await;
         let (user_id, outcome) = match known {
             Ok(known) => {
                 let user_id = known.as_ref().map(|known| known.account.id);
-                (user_id, self.password_step(known, attempt.password).await)
+                (
+                    user_id,
+                    self.password_step(place, known, attempt.password).await,
+                )
             }
             Err(error) => (None, Err(error)),
         };
@@ -88,9 +94,14 @@ impl Core {
         outcome
     }
 
-    async fn password_step(&self, found: Option<Credentials>, password: &str) -> Result<Login> {
+    async fn password_step(
+        &self,
+        place: Place,
+        found: Option<Credentials>,
+        password: &str,
+    ) -> Result<Login> {
         let stored = found.as_ref().map(|known| known.password_hash.as_str());
-        let fits = self.hasher.verify(password, stored).await?;
+        let fits = self.hasher.verify_in(place, password, stored).await?;
         // A database that came from a lab: its sample accounts open nothing here.
         let fits = fits && (self.sample_accounts || password != seed::PASSWORD);
         let known = found.filter(|known| fits && known.account.is_active);

@@ -12,12 +12,15 @@ use tonic::{
     metadata::{Ascii, MetadataMap, MetadataValue},
     transport::{Channel, Endpoint},
 };
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 use tower::service_fn;
 
 use crate::{
     Ctx,
     http::{ATTEMPT, CALLER, USER_ID},
-    replicas::{self, Picked, Replicas},
+    replicas::{self, Picked, Readiness, Replicas},
     telemetry::{self, names},
     tls::Tls,
 };
@@ -96,6 +99,14 @@ impl Link {
     /// The channel to each replica, for calls that no policy should see (health).
     pub fn channels(&self) -> Vec<Channel> {
         self.channels.targets().cloned().collect()
+    }
+
+    /// Asks each of several replicas, four times a second and past the policy, whether it takes
+    /// work, until it is dropped.
+    pub async fn follow(&self) {
+        self.channels
+            .follow(|channel| takes_work(channel.clone()))
+            .await;
     }
 
     /// One logical call under the slot's policy. `idempotent` says whether a
@@ -235,6 +246,17 @@ async fn secured(uri: &Uri, tls: &Tls) -> io::Result<TlsStream<TcpStream>> {
     let connector = tls.connector();
     let connector = connector.ok_or_else(|| io::Error::other("there is no CA to check with"))?;
     connector.connect(name, stream).await
+}
+
+/// What the replica's health service says (gRFC A17 has callers ask it).
+async fn takes_work(channel: Channel) -> Readiness {
+    let whole = HealthCheckRequest::default();
+    match HealthClient::new(channel).check(whole).await {
+        Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => Readiness::Ready,
+        Ok(_) => Readiness::Unready,
+        Err(status) if broke(&status) => Readiness::Unready,
+        Err(_) => Readiness::Unknown,
+    }
 }
 
 /// Whether the connection failed, as opposed to a server that answered: only that has a cause.

@@ -240,6 +240,8 @@ impl Server {
             grpc: grpc.as_ref().map(address),
             metrics: metrics.as_ref().map(address),
             control: control.as_ref().map(address),
+            notice: self.common.drain_notice,
+            draining: CancellationToken::new(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
@@ -279,7 +281,7 @@ impl Server {
         }
         router = router.layer(middleware::from_fn_with_state(gate, limits::anybody));
         if let Some(health) = self.health {
-            router = router.merge(health.router());
+            router = router.merge(health.router(running.draining.clone()));
         }
         router = router.merge(self.internal);
         let rules = http::Rules::new(&self.common, self.edge);
@@ -302,11 +304,19 @@ impl Server {
             return Ok(());
         };
         let (reporter, health) = tonic_health::server::health_reporter();
-        for name in names {
+        for name in &names {
             reporter
-                .set_service_status(name, tonic_health::ServingStatus::Serving)
+                .set_service_status(*name, tonic_health::ServingStatus::Serving)
                 .await;
         }
+        let draining = running.draining.clone();
+        running.tasks.spawn(async move {
+            draining.cancelled().await;
+            for name in names.into_iter().chain([""]) {
+                let no_more = tonic_health::ServingStatus::NotServing;
+                reporter.set_service_status(name, no_more).await;
+            }
+        });
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

@@ -17,6 +17,8 @@ pub struct Running {
     pub metrics: Option<SocketAddr>,
     /// Where the lab's control API is.
     pub control: Option<SocketAddr>,
+    pub(super) notice: Duration,
+    pub(super) draining: CancellationToken,
     pub(super) shutdown: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
@@ -24,16 +26,24 @@ pub struct Running {
 impl Running {
     /// Stops accepting, lets what is under way end (at most 10 s).
     pub async fn shutdown(self) {
+        self.draining.cancel();
         self.shutdown.cancel();
         if timeout(DRAIN, self.tasks.wait()).await.is_err() {
             tracing::warn!("not everything ended in time");
         }
     }
 
-    /// Runs until the process is told to end (SIGTERM, SIGINT), then drains.
+    /// Runs until the process is told to end (SIGTERM, SIGINT), then drains. It says first that it
+    /// takes no work, and goes on taking it for the notice (`DRAIN_NOTICE_MS`); told a second time,
+    /// it doesn't wait for that.
     pub async fn wait(self) {
         told_to_end().await;
-        tracing::info!("draining");
+        tracing::info!(notice_ms = self.notice.as_millis(), "draining");
+        self.draining.cancel();
+        tokio::select! {
+            () = tokio::time::sleep(self.notice) => {}
+            () = told_to_end() => {}
+        }
         self.shutdown().await;
     }
 }
