@@ -5,11 +5,14 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod attacks_production;
+mod books;
 mod callers;
 mod common;
 mod create;
+mod defects;
 mod faults;
 mod fences;
+mod gauges;
 mod history;
 mod idempotency;
 mod interrupted;

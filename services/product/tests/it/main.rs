@@ -6,6 +6,7 @@
 
 mod admin;
 mod attacks_production;
+mod books;
 mod catalogue;
 mod common;
 mod door;

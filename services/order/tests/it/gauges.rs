@@ -1,7 +1,7 @@
 //! `shop_sagas_open{state}`. A binary of its own, since the recorder is one a process.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod common;
+use crate::common;
 
 use common::{BUYER, Shop, Wish, fakes::Fault::Fail, poll, read};
 use tonic::Code;

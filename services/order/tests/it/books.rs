@@ -1,7 +1,7 @@
 //! `GET /lab/integrity`: what the order service tells of sagas, orders and mails.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod common;
+use crate::common;
 
 use common::{BUYER, Shop, Wish, fakes::Fault::Fail, poll, read};
 use kit::{

@@ -1,7 +1,7 @@
 //! `GET /lab/integrity`: what the product service tells of stock and reservations.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-mod common;
+use crate::common;
 
 use std::{sync::Arc, time::Duration};
 

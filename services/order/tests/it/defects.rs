@@ -1,7 +1,7 @@
 //! The seeded defects that no other test switches on: each acts when it is on, and not otherwise.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod common;
+use crate::common;
 
 use common::{BUYER, Shop, poll, read};
 use reqwest::RequestBuilder;
