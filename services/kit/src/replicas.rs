@@ -291,12 +291,12 @@ mod tests {
             };
             following.follow(ask).await;
         });
-        let after_a_look = || tokio::time::sleep(2 * ASK_EVERY);
+        let after_a_look = || sleep(2 * ASK_EVERY);
         after_a_look().await;
         assert!(!turns(&replicas, 6).contains('a'));
         // What can't be understood changes nothing, nor does time.
         *said.lock() = Readiness::Unknown;
-        tokio::time::sleep(10 * OUT).await;
+        sleep(10 * OUT).await;
         assert!(!turns(&replicas, 6).contains('a'));
         // Connections of the others that break are no reason to turn to it.
         for index in [1, 2] {

@@ -166,8 +166,8 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_refuses_and_a_free_one_takes_again() {
         let pool = Arc::new(Pool::new(1, 1, Urgency::Usual));
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (go, wait) = mpsc::channel::<()>();
+        let (begun, has_begun) = oneshot::channel();
         let first = tokio::spawn({
             let pool = Arc::clone(&pool);
             async move {
