@@ -364,7 +364,7 @@ fn each_mistake_is_told_once_and_where_it_is() {
             "\"keydd\"",
             "did you mean `keyed`?",
         ),
-        ("orders = \"keyed\"", "orders = 1", "1", "is a string"),
+        ("orders = \"keyed\"", "orders = 4711", "4711", "is a string"),
         (
             "load = \"naive\"\norders = \"keyed\"",
             "orders = \"repeated\"",

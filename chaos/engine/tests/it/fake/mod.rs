@@ -428,6 +428,8 @@ fn order(shop: &Shared) -> Router {
                 Json(json!({"slots": {
                     "order-user": "fast", "order-product": "shop", "order-payment": "shop",
                     "order-database": "none", "order.server": "unlimited",
+                    // The payment service is no part of its own here.
+                    "payment.server": "unlimited",
                 }}))
             }),
         )
