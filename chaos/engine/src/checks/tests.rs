@@ -405,8 +405,8 @@ fn every_metric_has_its_row() {
     for name in Metric::names() {
         assert_eq!(Metric::named(name).map(Metric::name), Some(name));
     }
-    // One row a variant: Oversold is the last of them.
-    assert_eq!(Metric::names().count(), Metric::Oversold as usize + 1);
+    // One row a variant: Violations is the last of them.
+    assert_eq!(Metric::names().count(), Metric::Violations as usize + 1);
 }
 
 #[test]

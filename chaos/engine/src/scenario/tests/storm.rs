@@ -136,7 +136,7 @@ fn a_fault_of_the_time_line_may_not_meet_the_storm_on_its_part() {
     let line = "[[timeline]]\nname = \"own\"\nat = \"20s\"\nfor = \"1s\"\npart = \"order-service\"\naction = \"kill\"\n[storm]";
     let told = told("[storm]", line);
     assert!(
-        told.contains("while `own` has order-service stopped"),
+        told.contains("`own` begins while `kill-order` has order-service stopped"),
         "{told}"
     );
 }
