@@ -1,5 +1,4 @@
-//! The verdict table for a terminal: the verdict, what happened by arm and phase,
-//! every check, and a legend that says what each column means.
+//! The verdict table for a terminal: verdict, arms by phase, every check, a legend of the columns.
 
 mod judged;
 
