@@ -12,7 +12,6 @@ mod create;
 mod defects;
 mod faults;
 mod fences;
-mod gauges;
 mod history;
 mod idempotency;
 mod interrupted;

@@ -1,7 +1,8 @@
 //! `shop_sagas_open{state}`. A binary of its own, since the recorder is one a process.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use crate::common;
+#[path = "it/common/mod.rs"]
+mod common;
 
 use common::{BUYER, Shop, Wish, fakes::Fault::Fail, poll, read};
 use tonic::Code;
