@@ -15,5 +15,4 @@ mod faults;
 mod kills;
 mod lab;
 mod ledger;
-mod metrics;
 mod stock;

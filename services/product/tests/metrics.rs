@@ -2,7 +2,8 @@
 //! one a process.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use crate::common;
+#[path = "it/common/mod.rs"]
+mod common;
 
 use std::time::Duration;
 
