@@ -24,9 +24,7 @@ struct Ground {
 impl Ground {
     async fn of(lab: &Lab) -> Self {
         let control = |part: &str| lab.part(part)["control"].as_str().unwrap().to_owned();
-        let secrets = std::fs::read_to_string(lab.data().join("secrets.toml")).unwrap();
-        let secrets: toml::Table = secrets.parse().unwrap();
-        let token = secrets["lab_token"].as_str().unwrap().to_owned();
+        let token = lab.secret("LAB_TOKEN");
         let make = async |part: &str, wanted: Value| -> Value {
             let url = format!("{}/lab/fixtures", control(part));
             let post = client().post(url).bearer_auth(&token).json(&wanted);
