@@ -139,7 +139,7 @@ impl Defective<'_> {
         Ok(false)
     }
 
-    fn command(&self, seed: u64, out: &PathBuf) -> Result<Command> {
+    fn command(&self, seed: u64, out: &Path) -> Result<Command> {
         let name = self
             .scenario
             .map(|path| path.to_string_lossy().into_owned());
@@ -172,7 +172,7 @@ mod tests {
         let scenario = Scenario::parse(SHORT, "defect.toml").unwrap_or_else(|e| panic!("{e}"));
         assert!(scenario.warnings.is_empty());
         let known = |name: &&str| DEFECTS.iter().any(|(defect, _)| defect == name);
-        assert!(TELLING.iter().chain(&SLOW).all(|name| known(&name)));
+        assert!(TELLING.iter().chain(&SLOW).all(|name| known(name)));
     }
 
     #[test]

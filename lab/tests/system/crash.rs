@@ -25,7 +25,7 @@ async fn kill_9_leaves_no_process_and_no_port_and_the_next_start_is_clean() {
     let mut lab = Lab::new();
     lab.up().await;
     let pids = pids(&lab);
-    assert_eq!(pids.len(), 5);
+    assert_eq!(pids.len(), 6);
     kill("-KILL", u64::from(lab.pid()));
     lab.ended().await;
     nothing_is_left(&lab, &pids).await;
@@ -88,7 +88,7 @@ async fn a_run_of_load_that_is_killed_leaves_nothing_and_the_next_sweeps_its_dat
     let mut parts = Vec::new();
     until("its own shop is up", async || {
         parts = own_shop(&shops);
-        parts.len() == 5
+        parts.len() == 6
     })
     .await;
     run.kill().unwrap();

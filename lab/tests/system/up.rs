@@ -92,7 +92,7 @@ async fn a_link_that_is_down_is_felt_and_one_that_is_up_again_is_not() {
         .await
         .unwrap();
     let names: Vec<&String> = proxies.as_object().unwrap().keys().collect();
-    assert_eq!(names.len(), 7, "{names:?}");
+    assert_eq!(names.len(), 8, "{names:?}");
     let switch = async |enabled: bool| {
         let url = format!("http://127.0.0.1:{}/proxies/gateway-product", lab.base + 16);
         let answer = client()

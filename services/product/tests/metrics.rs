@@ -10,16 +10,17 @@ use std::time::Duration;
 use common::Shop;
 use serde_json::json;
 
-/// What a sample's line says; `begins` names it with its labels.
-async fn sample(shop: &Shop, begins: &str) -> Option<f64> {
+/// What the line of a metric says that has this label; any line of it without.
+async fn sample(shop: &Shop, name: &str, label: &str) -> Option<f64> {
     let url = format!("http://{}/metrics", shop.running.metrics.unwrap());
     let text = reqwest::get(url).await.unwrap().text().await.unwrap();
-    let line = text.lines().find(|line| line.starts_with(begins))?;
+    let mut lines = text.lines().filter(|line| line.starts_with(name));
+    let line = lines.find(|line| line.contains(label))?;
     line.rsplit(' ').next()?.parse().ok()
 }
 
 async fn gauge(shop: &Shop, product: &str) -> Option<f64> {
-    sample(shop, &format!("shop_stock_units{{product=\"{product}\"")).await
+    sample(shop, "shop_stock_units{", &format!("product=\"{product}\"")).await
 }
 
 async fn until(shop: &Shop, product: &str, units: f64) {
@@ -55,7 +56,7 @@ async fn samples_have_a_gauge_each_and_all_others_one() {
 /// Units that are in a row and in no ledger are counted, until they are mended.
 async fn rows_and_ledger(shop: &Shop) {
     let mismatch = async |units: f64| {
-        while sample(shop, "shop_stock_mismatch_units").await != Some(units) {
+        while sample(shop, "shop_stock_mismatch_units", "").await != Some(units) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
