@@ -1,7 +1,7 @@
 //! The shop's promises about orders and stock, live: under a storm of faults they hold, and on a
 //! shop with a seeded defect the checker finds it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use chaos_engine::RunResult;
@@ -172,7 +172,7 @@ mod tests {
         let scenario = Scenario::parse(SHORT, "defect.toml").unwrap_or_else(|e| panic!("{e}"));
         assert!(scenario.warnings.is_empty());
         let known = |name: &&str| DEFECTS.iter().any(|(defect, _)| defect == name);
-        assert!(TELLING.iter().chain(&SLOW).all(|name| known(name)));
+        assert!(TELLING.iter().chain(&SLOW).all(known));
     }
 
     #[test]
