@@ -280,10 +280,9 @@ fn headers(parts: &Parts, ctx: &Ctx) -> HeaderMap {
     if let Some(client) = ctx.client.filter(|_| !of_the_lab) {
         put(&mut headers, rules::FORWARDED_FOR, &client.to_string());
     }
-    let scheme = ctx.origin.split_once("://").map_or("http", |(s, _)| s);
+    let (scheme, host) = ctx.origin.split_once("://").unwrap_or(("http", ""));
     put(&mut headers, rules::FORWARDED_PROTO, scheme);
     // HTTP/2 has the host in its target.
-    let host = ctx.origin.split_once("://").map_or("", |(_, host)| host);
     if !headers.contains_key(header::HOST) {
         put(&mut headers, header::HOST, host);
     }

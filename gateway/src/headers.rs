@@ -25,13 +25,6 @@ use crate::origin::{Allowed, refuse_foreign};
 const CSP: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
      object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-const SECURITY: [(HeaderName, &str); 4] = [
-    (header::CONTENT_SECURITY_POLICY, CSP),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::X_FRAME_OPTIONS, "DENY"),
-    (header::REFERRER_POLICY, "strict-origin-when-cross-origin"),
-];
-
 /// Browsers come back over TLS for a year (RFC 6797); sent over TLS alone.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
 
@@ -39,12 +32,11 @@ const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSub
 pub fn with_headers(router: Router, cors_origins: &[String]) -> Router {
     let allowed = Allowed(cors_origins.into());
     let router = router.layer(middleware::from_fn_with_state(allowed, refuse_foreign));
-    let router = SECURITY.into_iter().fold(router, |router, (name, value)| {
-        router.layer(SetResponseHeaderLayer::if_not_present(
-            name,
-            HeaderValue::from_static(value),
-        ))
-    });
+    // The others that every answer has are kit's.
+    let router = router.layer(SetResponseHeaderLayer::if_not_present(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(CSP),
+    ));
     // A stream of server-sent events must not wait for a block to fill.
     let worth_it = DefaultPredicate::new().and(NotForContentType::const_new("text/event-stream"));
     router

@@ -30,12 +30,7 @@ impl Controls {
     /// # Errors
     /// When none does.
     pub fn of_running(place: &Place) -> Result<Self> {
-        let state = State::of_running(place)?.with_context(|| {
-            format!(
-                "no lab runs with the data in {}; `lab up` starts one",
-                place.data.display()
-            )
-        })?;
+        let state = State::needed(place)?;
         let token = Secrets::load(&place.secrets())?.lab_token;
         let target = target::of_shop(&state, &token)?;
         let client = health::client()?;

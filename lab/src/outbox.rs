@@ -19,10 +19,7 @@ use crate::text;
 /// When the folder can't be read.
 pub fn run(place: &Place, args: &OutboxArgs) -> Result<Exit> {
     if State::of_running(place)?.is_none() {
-        eprintln!(
-            "no lab runs with the data in {}; `lab up` starts one",
-            place.data.display()
-        );
+        eprintln!("{}", State::none_runs(place));
         return Ok(Exit::CannotRun);
     }
     let dir = place.outbox();

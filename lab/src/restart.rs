@@ -39,12 +39,7 @@ use crate::text;
 /// When no lab runs, there is no such part, a rolling restart has no second replica to turn to, or a
 /// part does not become healthy again.
 pub async fn run(place: &Place, args: &RestartArgs) -> Result<Exit> {
-    let running = Running::of_running(place)?.with_context(|| {
-        format!(
-            "no lab runs with the data in {}; `lab up` starts one",
-            place.data.display()
-        )
-    })?;
+    let running = Running::needed(place)?;
     let parts = if args.rolling {
         rolling(&running, &args.parts)?
     } else {

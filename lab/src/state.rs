@@ -75,6 +75,20 @@ impl State {
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
+    /// The state of the lab that runs in this place, for what needs one.
+    ///
+    /// # Errors
+    /// When none runs, or the file can't be read.
+    pub fn needed(place: &Place) -> Result<Self> {
+        Self::of_running(place)?.with_context(|| Self::none_runs(place))
+    }
+
+    /// What is said where there is none.
+    pub fn none_runs(place: &Place) -> String {
+        let data = place.data.display();
+        format!("no lab runs with the data in {data}; `lab up` starts one")
+    }
+
     /// The state of the lab that runs in this place; `None` when none does, whatever a crashed
     /// one has left lying about.
     ///

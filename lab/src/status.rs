@@ -24,10 +24,7 @@ pub async fn run(place: &Place, as_json: bool) -> Result<Exit> {
         println!("{text}");
     }
     let Some(state) = state else {
-        eprintln!(
-            "no lab runs with the data in {}; `lab up` starts one",
-            place.data.display()
-        );
+        eprintln!("{}", State::none_runs(place));
         return Ok(Exit::CannotRun);
     };
     if !as_json {

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::recompute::ELSEWHERE;
 use crate::result::{ArmResult, RunResult};
 use crate::stats::{self, LEVEL};
 use crate::verdict::Verdict;
@@ -347,11 +348,9 @@ fn kind(figure: &str) -> &str {
     }
 }
 
+/// Whether it was counted in the shop, and holds or does not on every repeat.
 fn is_fact(figure: &str) -> bool {
-    matches!(
-        kind(figure),
-        "lost_orders" | "duplicate_orders" | "oversold" | "violations"
-    )
+    ELSEWHERE.contains(&kind(figure))
 }
 
 /// Whether more of it is better; `None` where neither is.

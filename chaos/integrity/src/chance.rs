@@ -13,11 +13,7 @@ impl Chance {
     /// The stream of the `nth` of its role under a seed.
     #[must_use]
     pub fn of(seed: u64, role: &str, nth: u64) -> Self {
-        // FNV-1a: a hash that no version of the standard library changes.
-        let role = role.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        let place = mix(mix(seed) ^ role).rotate_left(23) ^ mix(nth);
+        let place = mix(mix(seed) ^ fnv(role)).rotate_left(23) ^ mix(nth);
         Self(Xoshiro256PlusPlus::seed_from_u64(mix(place)))
     }
 
@@ -48,6 +44,13 @@ impl Chance {
     pub fn around(&mut self, mean: Duration) -> Duration {
         mean.mul_f64(2.0 * self.0.random::<f64>())
     }
+}
+
+/// FNV-1a: a hash that no version of the standard library changes.
+pub(crate) fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// SplitMix64's finaliser (Steele, Lea, Flood, OOPSLA 2014): one-to-one on 64 bits.

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use axum::body::Body;
 use http::Request;
 use proptest::prelude::*;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 use tower::ServiceExt as _;
 
 use crate::api::routes;
@@ -117,7 +117,7 @@ proptest! {
 
     #[test]
     fn whatever_is_sent_is_answered(requests in prop::collection::vec(request(), 1..6)) {
-        let runtime = Runtime::new().unwrap();
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let metrics = Arc::new(Metrics::new());
             let shared = Shared {

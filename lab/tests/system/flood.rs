@@ -197,7 +197,7 @@ fn median<T: Copy + PartialOrd>(mut values: Vec<T>) -> T {
     values[values.len() / 2]
 }
 
-// attack: login flood at ten times capacity -> 200, 401, or 429 and 503 with Retry-After; none hangs; browsing's p99 at most doubles
+// attack(browsing in a login flood): login flood at ten times capacity -> 200, 401, or 429 and 503 with Retry-After; none hangs; browsing's p99 at most doubles
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_flood_at_ten_times_capacity_leaves_browsing_as_it_was() {
     let form = Form::of_today();

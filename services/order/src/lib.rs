@@ -240,12 +240,12 @@ fn paying(link: Link) -> Arc<dyn Payments> {
 fn recovering(config: &Config, sql: &Arc<SqlStore>, settings: Settings) -> anyhow::Result<Saga> {
     let products: Arc<dyn Stock> = Arc::new(Products::new(link(
         config,
-        unwatched("recovery")?,
+        unwatched("recovery"),
         Peer::Product,
     )?));
     let payment_url = config.payment_grpc_url.as_ref();
     let payment = payment_url
-        .map(|url| link_to(config, unwatched("recovery")?, url, PAYMENT_RPC).map(paying))
+        .map(|url| link_to(config, unwatched("recovery"), url, PAYMENT_RPC).map(paying))
         .transpose()?;
     let journal = Arc::clone(sql) as Arc<dyn Journal>;
     Ok(Saga::new(journal, products, payment, settings))
@@ -300,20 +300,19 @@ fn link_to(
     rpc_service: &'static str,
 ) -> anyhow::Result<Link> {
     let secret = &config.common.service_secret;
-    let link = Link::new(url, slot, secret, App::NAME, rpc_service)?;
-    Ok(link.with_tls(config.common.grpc_tls.as_ref())?)
+    let tls = config.common.grpc_tls.as_ref();
+    Ok(Link::new(url, tls, slot, secret, App::NAME, rpc_service)?)
 }
 
 /// A slot that nobody watches: its waiting opens no breaker and counts as no attempt.
-fn unwatched(what: &'static str) -> anyhow::Result<Slot> {
-    let policy = preset::get("none").ok_or_else(|| anyhow::anyhow!("there is no preset none"))?;
+fn unwatched(what: &'static str) -> Slot {
     let name = SlotName::new(what, App::NAME, what);
-    Ok(Slot::new(name, policy, Arc::new(Fanout::default()), 0))
+    Slot::new(name, preset::none(), Arc::new(Fanout::default()), 0)
 }
 
 /// Waits for the other services over links of its own.
 fn sampler(config: &Config, sql: &Arc<SqlStore>) -> anyhow::Result<Sampler> {
-    let own = |peer| link(config, unwatched("sample-data")?, peer);
+    let own = |peer| link(config, unwatched("sample-data"), peer);
     let (users, products) = (
         Users::new(own(Peer::User)?),
         Products::new(own(Peer::Product)?),

@@ -228,9 +228,12 @@ impl Rows {
 
     /// Writes what waits, for a command that ends.
     pub async fn flush(mut self, store: &dyn Store) {
-        let mut events = Vec::new();
-        self.take(&mut events);
-        if !events.is_empty() {
+        loop {
+            let mut events = Vec::new();
+            self.take(&mut events);
+            if events.is_empty() {
+                return;
+            }
             save(store, &events).await;
         }
     }

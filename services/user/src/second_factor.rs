@@ -250,9 +250,7 @@ impl Core {
     /// # Errors
     /// When one does not open: its key is not among the field keys any more.
     pub async fn reseal_secrets(&self) -> Result<u64> {
-        let sealed_now = self.cipher.seal(b"", "");
-        // `v1.<key id>.`
-        let prefix: String = sealed_now.split_inclusive('.').take(2).collect();
+        let prefix = self.cipher.current_prefix();
         let (mut resealed, mut after) = (0, 0);
         loop {
             let batch = self.store.sealed_secrets(after, RESEAL_BATCH).await?;
@@ -264,10 +262,7 @@ impl Core {
                 if old.starts_with(&prefix) {
                     continue;
                 }
-                let binding = secret_binding(user_id);
-                let new = self
-                    .cipher
-                    .seal(&self.cipher.open(&old, &binding)?, &binding);
+                let new = self.cipher.reseal(&old, &secret_binding(user_id))?;
                 if self.store.replace_secret(device_id, &old, &new).await? {
                     resealed += 1;
                 }

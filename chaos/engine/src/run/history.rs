@@ -82,9 +82,11 @@ impl Trial<'_> {
         let (staff, admin) = self.rig.keepers(run).await?;
         let people = catalogue.customers.iter();
         let people: BTreeMap<i64, Person> = people.map(|c| (c.user_id, person(c))).collect();
-        // Neither redirects nor proxies of the environment: what is written down is what is sent.
+        // Neither redirects nor repeats nor proxies of the environment: what is written down is what
+        // is sent.
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
             .no_proxy()
             .build()
             .map_err(|e| EngineError::Load(e.to_string()))?;

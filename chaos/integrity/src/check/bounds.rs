@@ -199,15 +199,9 @@ fn all_bounds(history: &History) -> HashMap<ProductId, Bounds> {
             .filter(|op| op.is_ok())
             .min_by_key(|op| op.ended);
         if let Some((op, order)) = first_ok.and_then(|op| Some((op, op.placed()?.0))) {
-            add(
-                &mut all,
-                &order.basket(),
-                |b| &mut b.acknowledged,
-                op.ended,
-                1,
-            );
+            add(&mut all, &order.basket(), |b| &mut b.acknowledged, op.ended);
             if let Some(wish) = leaving.get(&order.id) {
-                add(&mut all, &order.basket(), |b| &mut b.leaving, *wish, 1);
+                add(&mut all, &order.basket(), |b| &mut b.leaving, *wish);
             }
         }
         let known = first_ok.map_or(u64::MAX, |op| op.ended);
@@ -218,7 +212,7 @@ fn all_bounds(history: &History) -> HashMap<ProductId, Bounds> {
             let Some((_, _, basket)) = op.place().filter(|_| counts) else {
                 continue;
             };
-            add(&mut all, basket, |b| &mut b.asked, op.invoked, 1);
+            add(&mut all, basket, |b| &mut b.asked, op.invoked);
             // An attempt that failed is known to hold nothing; once one is acknowledged, all of
             // them together hold one order.
             let ended = if op.is_fail() {
@@ -227,7 +221,7 @@ fn all_bounds(history: &History) -> HashMap<ProductId, Bounds> {
                 known
             };
             if ended != u64::MAX && !is_the_order {
-                add(&mut all, basket, |b| &mut b.settled, ended, 1);
+                add(&mut all, basket, |b| &mut b.settled, ended);
             }
         }
     }
@@ -247,11 +241,10 @@ fn add(
     basket: &Basket,
     which: impl Fn(&mut Bounds) -> &mut Steps,
     t: u64,
-    times: i64,
 ) {
     for line in basket.lines() {
         if let Some(bounds) = all.get_mut(&line.product) {
-            which(bounds).0.push((t, line.quantity * times));
+            which(bounds).0.push((t, line.quantity));
         }
     }
 }

@@ -8,7 +8,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use parking_lot::RwLock;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -51,9 +50,9 @@ pub struct Person {
 pub struct HttpShop {
     client: Client,
     places: Places,
-    customers: RwLock<BTreeMap<UserId, Person>>,
-    staff: RwLock<Person>,
-    admin: RwLock<Person>,
+    customers: BTreeMap<UserId, Person>,
+    staff: Person,
+    admin: Person,
     watcher: Option<Watcher>,
 }
 
@@ -70,9 +69,9 @@ impl HttpShop {
         Self {
             client,
             places,
-            customers: RwLock::new(customers),
-            staff: RwLock::new(staff),
-            admin: RwLock::new(admin),
+            customers,
+            staff,
+            admin,
             watcher: None,
         }
     }
@@ -100,19 +99,6 @@ impl HttpShop {
         ask(request, Some(ticket)).await
     }
 
-    /// Gives a customer a fresh token, for runs that are longer than tokens live.
-    pub fn renew(&self, user: UserId, token: String) {
-        if let Some(person) = self.customers.write().get_mut(&user) {
-            person.token = token;
-        }
-    }
-
-    /// Gives staff and admin fresh tokens.
-    pub fn renew_staff(&self, staff: String, admin: String) {
-        self.staff.write().token = staff;
-        self.admin.write().token = admin;
-    }
-
     fn request(&self, method: Method, path: &str, by: &Person) -> RequestBuilder {
         let base = self.places.entry.trim_end_matches('/');
         let request = self
@@ -127,7 +113,7 @@ impl HttpShop {
     }
 
     fn customer(&self, user: UserId) -> Person {
-        let known = self.customers.read().get(&user).cloned();
+        let known = self.customers.get(&user).cloned();
         // Without a token the shop refuses, and the log says so.
         known.unwrap_or(Person {
             token: String::new(),
@@ -292,16 +278,14 @@ impl Shop for HttpShop {
 
     async fn advance(&self, order: OrderId, to: Status) -> Reply<Seen> {
         let path = format!("/api/orders/{order}/status/");
-        let staff = self.staff.read().clone();
-        let request = self.request(Method::PATCH, &path, &staff);
+        let request = self.request(Method::PATCH, &path, &self.staff);
         let request = request.json(&json!({ "status": to }));
         reading(ask(request, None).await, seen)
     }
 
     async fn reprice(&self, product: ProductId, price: Cents) -> Reply<()> {
         let path = format!("/api/products/{product}/");
-        let admin = self.admin.read().clone();
-        let request = self.request(Method::PATCH, &path, &admin);
+        let request = self.request(Method::PATCH, &path, &self.admin);
         let body = json!({ "price": wire::money(price) });
         ask(request.json(&body), None).await.map(drop)
     }

@@ -85,14 +85,11 @@ pub(super) fn word(body: &[u8]) -> Option<String> {
     word.as_str().map(str::to_owned)
 }
 
-/// A hash of a body as JSON has it: the order of an object's fields doesn't matter. FNV-1a, which
-/// no version of the standard library changes.
+/// A hash of a body as JSON has it: the order of an object's fields doesn't matter.
 pub(super) fn digest(body: &Value) -> u64 {
     let mut text = String::new();
     canonical(body, &mut text);
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    crate::chance::fnv(&text)
 }
 
 fn canonical(value: &Value, text: &mut String) {

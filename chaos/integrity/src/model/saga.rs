@@ -364,8 +364,5 @@ fn unavailable<T>() -> Reply<T> {
 }
 
 fn digest(order: &Order) -> u64 {
-    let text = format!("{order:?}");
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    crate::chance::fnv(&format!("{order:?}"))
 }

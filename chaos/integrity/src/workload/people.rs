@@ -179,7 +179,7 @@ fn settled(replies: Vec<Reply<Placed>>) -> Reply<Placed> {
     }
 }
 
-/// Takes orders through their life, and now and then asks for a step that there is not.
+/// Takes orders through their life, and now and then asks for a status at random.
 pub(super) async fn staff(desk: &Desk<'_>, config: &Config, every: Duration) {
     let mut chance = Chance::of(config.seed, "staff", 0);
     let mut known: BTreeMap<OrderId, Status> = BTreeMap::new();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Config;
 use crate::shop::{Reply, Shop, ShopError};
@@ -11,6 +11,8 @@ use crate::types::{Order, UserId};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long a read may take: the whole stock of a long run is large.
+const READ: Duration = Duration::from_secs(30);
 /// How often a read is tried.
 const TRIES: u32 = 5;
 
@@ -103,13 +105,20 @@ fn unread(user: UserId, why: String) -> ShopError {
     }
 }
 
+fn late() -> ShopError {
+    ShopError {
+        what: "reading at rest",
+        why: format!("no answer within {READ:?}"),
+    }
+}
+
 async fn patiently<T, F>(mut read: impl FnMut() -> F) -> Result<T, ShopError>
 where
     F: Future<Output = Result<T, ShopError>>,
 {
     let mut tried = 1;
     loop {
-        match read().await {
+        match timeout(READ, read()).await.unwrap_or_else(|_| Err(late())) {
             Err(_) if tried < TRIES => {
                 tokio::time::sleep(LOOK * tried).await;
                 tried += 1;

@@ -223,24 +223,46 @@ pub(crate) fn time_axis(data: &Data, bands: &[Band]) -> El {
         .class("time")
         .attr("height", 38)
         .attr("aria-hidden", "true");
-    let names = bands.iter().enumerate().filter(|(i, b)| {
-        // One name for a fault that comes again and again.
-        bands.iter().position(|first| first.fault == b.fault) == Some(*i)
-    });
-    let names = names.map(|(_, band)| {
-        let x = time.percent((band.from + band.to.min(time.to)) / 2.0);
-        let middle = short((band.from + band.to.min(time.to)) / 2.0, 2);
-        let label = el("text").class("fault-name").attr("x", x).attr("y", 33);
-        label
-            .attr("text-anchor", "middle")
-            .attr("data-a", middle)
-            .text(&band.fault)
-    });
+    let names = fault_names(time, bands);
     let ticks = moments(time, 5.0).into_iter().map(tick);
     el("div").class("chart").child(el("span")).child(
         axis.child(el("g").class("moments").children(ticks))
             .children(names),
     )
+}
+
+/// About how much of the axis a letter takes, in per cent, where the picture is narrow.
+const LETTER: f64 = 1.1;
+
+/// The faults' names under their bands: one for a fault that comes again and again, and none where
+/// another stands already. The cursor tells every one of them.
+fn fault_names(time: Time, bands: &[Band]) -> Vec<El> {
+    let mut firsts: Vec<(f64, &str)> = Vec::new();
+    for band in bands {
+        if firsts.iter().all(|(_, name)| *name != band.fault) {
+            firsts.push(((band.from + band.to.min(time.to)) / 2.0, &band.fault));
+        }
+    }
+    firsts.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut free_from = f64::NEG_INFINITY;
+    let mut names = Vec::new();
+    for (middle, name) in firsts {
+        let at = 100.0 * (middle - time.from) / time.span();
+        let half = LETTER * name.chars().count() as f64 / 2.0;
+        if at - half < free_from {
+            continue;
+        }
+        free_from = at + half;
+        let label = el("text").class("fault-name").attr("y", 33);
+        names.push(
+            label
+                .attr("x", time.percent(middle))
+                .attr("text-anchor", "middle")
+                .attr("data-a", short(middle, 2))
+                .text(name),
+        );
+    }
+    names
 }
 
 /// A path's data, written bit by bit. Writing to a string can't fail.

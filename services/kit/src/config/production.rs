@@ -3,11 +3,15 @@
 //! set is a secret.
 
 use super::Env;
+use crate::crypto::FieldKeys;
 
 /// What `SERVICE_SECRET` is in lab mode.
 pub(super) const LAB_SECRET: &str = "lab-service-secret";
-/// The key of `FieldKeys::lab`: everybody can read it there.
-const LAB_FIELD_KEY: &str = "bGFiLW1vZGUtZmllbGQta2V5LW5vdC1hLXNlY3JldC4=";
+/// The field key of lab mode, which everybody can read.
+fn lab_field_key() -> &'static str {
+    FieldKeys::LAB.trim_start_matches("lab:")
+}
+
 /// Characters of a secret: 128 random bits in hex.
 const SHORTEST_SECRET: usize = 32;
 /// What people write where a secret should be.
@@ -74,7 +78,7 @@ fn defaults(env: &mut Env) {
     for name in ["FIELD_ENCRYPTION_KEYS", "FIELD_ENCRYPTION_KEY"] {
         if env
             .text(name)
-            .is_some_and(|keys| keys.contains(LAB_FIELD_KEY))
+            .is_some_and(|keys| keys.contains(lab_field_key()))
         {
             env.problem(format!(
                 "{name} has the lab's own key, which everybody knows: set it to random bytes \
@@ -111,7 +115,7 @@ mod tests {
         ] {
             assert!(all.iter().any(|p| p.contains(name)), "{name}: {all:?}");
         }
-        let keys = format!("k:{LAB_FIELD_KEY}");
+        let keys = format!("k:{}", lab_field_key());
         let secret = "0123456789abcdef0123456789abcdef";
         let ours = [("APP_ENV", "production"), ("SERVICE_SECRET", secret)];
         assert_eq!(problems(&ours), Vec::<String>::new());

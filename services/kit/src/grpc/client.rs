@@ -31,7 +31,6 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// One link to another service: a channel to each of its replicas, and the slot its policy sits in.
 #[derive(Clone)]
 pub struct Link {
-    urls: String,
     channels: Replicas<Channel>,
     slot: Slot,
     secret: MetadataValue<Ascii>,
@@ -56,39 +55,30 @@ pub enum LinkError {
 }
 
 impl Link {
-    /// A link to `urls` (one address, or those of all replicas with commas between) for `service`;
-    /// connects when it is first used.
+    /// A link to `urls` (one address, or those of all replicas with commas between) for `service`,
+    /// over mutual TLS where there is some; connects when it is first used.
     ///
     /// # Errors
     /// [`LinkError`].
     pub fn new(
         urls: &str,
+        tls: Option<&Arc<Tls>>,
         slot: Slot,
         secret: &SecretString,
         service: &'static str,
         rpc_service: &'static str,
     ) -> Result<Self, LinkError> {
-        let channels = channels(urls, None)?;
+        let channels = channels(urls, tls)?;
         let secret = format!("Bearer {}", secret.expose_secret())
             .parse()
             .map_err(|_| LinkError::Secret)?;
         Ok(Self {
-            urls: urls.to_owned(),
             channels,
             slot,
             secret,
             service,
             rpc_service,
         })
-    }
-
-    /// The same over mutual TLS, where there is some.
-    ///
-    /// # Errors
-    /// [`LinkError`].
-    pub fn with_tls(self, tls: Option<&Arc<Tls>>) -> Result<Self, LinkError> {
-        let channels = channels(&self.urls, tls)?;
-        Ok(Self { channels, ..self })
     }
 
     /// Its slot.

@@ -55,7 +55,7 @@ pub(crate) async fn admit(
 
 /// Whoever watches a service must see it under overload too.
 pub(crate) fn watches(route: &str) -> bool {
-    route.starts_with("/health") || route == "/livez"
+    route.starts_with("/health") || matches!(route, "/livez" | "/readyz")
 }
 
 fn turned_away(shed: &Shed) -> Response {

@@ -164,7 +164,7 @@ pub(crate) fn late() -> Response {
 }
 
 fn span(route: &str, method: &'static str, ctx: &Ctx, headers: &HeaderMap) -> tracing::Span {
-    if route.starts_with("/health") || route == "/livez" || route.starts_with("/internal") {
+    if super::watches(route) || route.starts_with("/internal") {
         return tracing::Span::none();
     }
     let span = tracing::info_span!(

@@ -161,8 +161,7 @@ fn link(running: &Running, tls: Option<&Arc<Tls>>) -> Link {
     let slot = slots.with_policy("order-user", "user", resilience::preset::none());
     let url = format!("http://{}", running.grpc.unwrap());
     let secret = SecretString::from("test-secret");
-    let link = Link::new(&url, slot, &secret, "order", "user.UserService").unwrap();
-    link.with_tls(tls).unwrap()
+    Link::new(&url, tls, slot, &secret, "order", "user.UserService").unwrap()
 }
 
 async fn ask(link: &Link) -> Result<ValidateUserResponse, String> {

@@ -76,8 +76,9 @@ fn event_id_header(id: &str) -> lettre::message::header::HeaderValue {
     lettre::message::header::HeaderValue::new(name, id.to_owned())
 }
 
-/// An SMTP server (RFC 5321), as it is configured.
-#[derive(Clone, Debug)]
+/// An SMTP server (RFC 5321), as it is configured. Its address may hold a password, so it is not
+/// printed.
+#[derive(Clone)]
 pub struct Smtp {
     /// `smtp://host:port`, `smtps://user:password@host`.
     pub url: String,

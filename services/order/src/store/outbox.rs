@@ -93,7 +93,14 @@ impl OutboxStore for SqlStore {
             }
             let mut events = Vec::new();
             for (id, fence) in self.take_mails(now_ms, lease_ms, limit).await? {
-                events.extend(self.mail_of(id, fence).await?);
+                match self.mail_of(id, fence).await {
+                    Ok(event) => events.extend(event),
+                    // It waits for its lease's end, and must not hold up the others.
+                    Err(error @ (OrderError::Field { .. } | OrderError::Stored { .. })) => {
+                        tracing::error!(mail = id, %error, "a mail can't be read");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             Ok(events)
         };

@@ -328,12 +328,18 @@ fn cases(otherwise: usize) -> usize {
 /// The answer to a call. All wait for the one connection that writes; on a machine that is busy with
 /// something else one may wait too long and is told UNAVAILABLE. SQLITE_BUSY would be INTERNAL.
 async fn taken<T, F: Future<Output = Result<T, Status>>>(call: impl Fn() -> F) -> T {
-    loop {
-        match call().await {
-            Err(status) if status.code() == Code::Unavailable => {}
-            answer => return answer.unwrap(),
+    let answer = async {
+        loop {
+            match call().await {
+                Err(status) if status.code() == Code::Unavailable => {}
+                answer => return answer.unwrap(),
+            }
         }
-    }
+    };
+    let within = std::time::Duration::from_secs(60);
+    tokio::time::timeout(within, answer)
+        .await
+        .expect("an answer in a minute")
 }
 
 /// 64 clients, two writes a case each, which no database answers with SQLITE_BUSY: 400 cases are

@@ -195,14 +195,17 @@ pub(super) async fn end_tokens(
     Ok(())
 }
 
+/// Reads a record and keeps it from others until the transaction ends: parallel attempts count one
+/// after the other on PostgreSQL too. One that is not written later goes with the transaction.
 async fn record(tx: &mut Tx, bucket: &str) -> Result<Record> {
-    let row = sqlx::query("SELECT failures, last_ms, until_ms FROM attempts WHERE bucket = $1")
-        .bind(bucket)
-        .fetch_optional(&mut **tx)
-        .await?;
-    let Some(row) = row else {
-        return Ok(Record::default());
-    };
+    let row = sqlx::query(
+        "INSERT INTO attempts (bucket, failures, last_ms, until_ms) VALUES ($1, 0, 0, 0)
+         ON CONFLICT (bucket) DO UPDATE SET failures = attempts.failures
+         RETURNING failures, last_ms, until_ms",
+    )
+    .bind(bucket)
+    .fetch_one(&mut **tx)
+    .await?;
     Ok(Record {
         failures: row.try_get("failures")?,
         last_ms: row.try_get("last_ms")?,
