@@ -159,7 +159,9 @@ fn link(running: &Running, tls: Option<&Arc<Tls>>) -> Link {
     let common = Common::for_test("order");
     let slots = Slots::new(&common);
     let slot = slots.with_policy("order-user", "user", resilience::preset::none());
-    let url = format!("http://{}", running.grpc.unwrap());
+    // Both spellings are taken where there are certificates.
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", running.grpc.unwrap());
     let secret = SecretString::from("test-secret");
     Link::new(&url, tls, slot, &secret, "order", "user.UserService").unwrap()
 }

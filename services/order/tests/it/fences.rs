@@ -19,12 +19,17 @@ use tokio::task::JoinSet;
 const OWNER: i64 = 7;
 
 async fn open() -> (TempDir, Arc<SqlStore>) {
+    let (dir, _, store) = open_both().await;
+    (dir, store)
+}
+
+async fn open_both() -> (TempDir, Db, Arc<SqlStore>) {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}?mode=rwc", dir.path().join("o.db").display());
     let db = Db::open("order", &url).await.unwrap();
     db.migrate(MIGRATIONS).await.unwrap();
     let cipher = FieldCipher::new(&FieldKeys::for_test());
-    (dir, Arc::new(SqlStore::new(db, cipher)))
+    (dir, db.clone(), Arc::new(SqlStore::new(db, cipher)))
 }
 
 fn ctx() -> Ctx {
@@ -244,4 +249,20 @@ async fn a_mails_late_holder_notes_nothing() {
     let third = store.claim(500, 100, 10).await.unwrap().remove(0);
     assert!(store.delivered(&third, 501).await.unwrap());
     assert!(store.claim(9_999, 100, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_mail_that_cannot_be_read_does_not_hold_up_the_others() {
+    let (_dir, db, store) = open_both().await;
+    for key in ["a", "b"] {
+        let mut hold = placed(&store, key).await;
+        let done = store.advance(&ctx(), &mut hold, SagaState::Done, 1).await;
+        assert!(done.unwrap());
+    }
+    let foreign =
+        sqlx::query("UPDATE orders SET contact_cipher = 'v1.gone.AAAA' WHERE order_key = 'a'");
+    foreign.execute(&db.write).await.unwrap();
+    let claimed = store.claim(10, 100, 10).await.unwrap();
+    let keys: Vec<&str> = claimed.iter().map(|mail| mail.event_id.as_str()).collect();
+    assert_eq!(keys, ["b.pending"]);
 }
